@@ -1,0 +1,38 @@
+# Every target sets the environment up first; nothing but Python and make is needed.
+.PHONY: help setup demo up test check bench model lock docs
+
+help:            ## this list
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | column -ts '	'
+
+setup:           ## prepare .venv (with an NVIDIA GPU the GPU lock, else the CPU lock)
+	@requirements/install.sh
+
+demo: setup      ## start everything and triage the built-in tickets
+	@.venv/bin/triage demo
+
+up: setup        ## start everything and keep it running
+	@.venv/bin/triage up
+
+test: setup      ## all tests: unit, migrations, integration, acceptance
+	@.venv/bin/python -m pytest
+
+check: setup     ## ruff, mypy, import contracts, freshness of generated files
+	@.venv/bin/ruff format --check --quiet .
+	@.venv/bin/ruff check --quiet .
+	@.venv/bin/mypy
+	@.venv/bin/lint-imports --no-logo
+	@.venv/bin/python -m schemas.generate --check
+	@.venv/bin/python -m worker.cli.reference --check
+
+docs: setup      ## write what is generated: schemas/json, docs/settings.md, docs/cli.md
+	@.venv/bin/python -m schemas.generate
+	@.venv/bin/python -m worker.cli.reference
+
+bench: setup     ## measure, and write bench/RESULTS.md
+	@.venv/bin/python -m bench
+
+model: setup     ## train and quantize the demonstration model again (hours)
+	@models/demo/build.sh
+
+lock:            ## resolve the locks again (needs uv)
+	@requirements/lock.sh

@@ -1,0 +1,1 @@
+"""Measures the product: `python -m bench` writes RESULTS.md."""

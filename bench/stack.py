@@ -1,0 +1,179 @@
+"""The whole product: webhooks per second, tickets per second, sequences running, memory."""
+
+import json
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from uuid import uuid4
+
+import httpx
+import psutil
+from sqlalchemy import text
+
+from bench.workload import workload
+from models.demo.tickets import Example
+from worker.database import Sessions, opened, transaction
+from worker.helpdesk import by_name
+from worker.local import Stack, free_port
+from worker.settings import load_settings
+from worker.tickets import read
+
+WARM_UP = 16
+POSTING_THREADS = 8
+WEBHOOKS = 2000
+LOOK_S = 2.0
+
+SPEED = """
+-- From the first claim to the last record: tickets and tokens per second, and how many sequences
+-- the engine ran on average (it runs at most 16) until only 16 tickets had not been claimed.
+with measured as (
+    select
+        attempts.*,
+        finished_at - engine_ms * interval '1 millisecond' as entered_at
+    from attempts
+    join tickets on tickets.id = attempts.ticket_id
+    where tickets.external_id like 'bench-%'
+),
+span as (
+    select
+        min(started_at) as first,
+        max(finished_at) as last,
+        (select started_at from measured order by started_at desc offset 16 limit 1) as full_until
+    from measured
+),
+changes as (
+    select entered_at as at, 1 as change from measured
+    union all
+    select finished_at, -1 from measured
+),
+steps as (
+    select
+        at,
+        least(16, sum(change) over (order by at, change)) as running,
+        lead(at) over (order by at, change) as until
+    from changes
+)
+select
+    (select count(*) from measured) as tickets,
+    extract(epoch from last - first)::float as seconds,
+    (select sum(output_tokens) from measured)::float as tokens,
+    (
+        select
+            sum(running * extract(epoch from until - at))
+            / sum(extract(epoch from until - at))
+        from steps
+        where at >= first and until <= full_until
+    )::float as running
+from span
+"""
+
+
+class Memory:
+    """Watches the peak memory of each part of a stack, children included, in MB."""
+
+    def __init__(self, stack: Stack) -> None:
+        self.peak_mb: dict[str, float] = {}
+        self._stack, self._stopped = stack, threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    def __enter__(self) -> "Memory":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopped.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while not self._stopped.wait(LOOK_S):
+            for name, pid in self._stack.pids().items():
+                try:
+                    root = psutil.Process(pid)
+                    family = [root, *root.children(recursive=True)]
+                    used = sum(one.memory_info().rss for one in family) / 1e6
+                except psutil.NoSuchProcess:
+                    continue
+                self.peak_mb[name] = max(self.peak_mb.get(name, 0.0), used)
+
+
+def measure() -> dict[str, float]:
+    with tempfile.TemporaryDirectory(prefix="triage-bench-", ignore_cleanup_errors=True) as path:
+        settings = load_settings(data_dir=path)
+        stack = Stack(settings, port=free_port(settings.gateway_host))
+        try:
+            with Memory(stack) as memory:
+                stack.start()
+                stack.wait_ready()
+                with opened(stack.database_url, pool_size=1) as sessions:
+                    tickets = workload()
+                    wait_until_done(send(stack, tickets[:WARM_UP], "warm"), sessions)
+                    with paused(psutil.Process(stack.pids()["worker"])):
+                        ids = send(stack, tickets, "bench")
+                    wait_until_done(ids, sessions)
+                    webhooks_s = webhook_rate(stack)
+                    with transaction(sessions) as session:
+                        speed = session.execute(text(SPEED)).one()
+        finally:
+            stack.stop()
+    return {
+        "tickets_s": speed.tickets / speed.seconds,
+        "tokens_s": speed.tokens / speed.seconds,
+        "running": speed.running,
+        "webhooks_s": webhooks_s,
+        "worker_mb": memory.peak_mb["worker"],
+        "gateway_mb": memory.peak_mb["gateway"],
+    }
+
+
+@contextmanager
+def paused(process: psutil.Process) -> Iterator[None]:
+    """Keep a process from running, so that what is sent meanwhile is all queued."""
+    process.suspend()
+    try:
+        yield
+    finally:
+        process.resume()
+
+
+def send(stack: Stack, tickets: Sequence[Example], prefix: str) -> list[int]:
+    payloads = [
+        {"id": f"{prefix}-{number}", "subject": one.subject, "body": one.body}
+        for number, one in enumerate(tickets)
+    ]
+    with ThreadPoolExecutor(POSTING_THREADS) as threads, httpx.Client(timeout=60) as http:
+        return list(threads.map(lambda payload: post(stack, http, payload), payloads))
+
+
+def post(stack: Stack, http: httpx.Client, payload: dict[str, str]) -> int:
+    body = json.dumps(payload).encode()
+    headers = by_name("generic").sign(
+        body, stack.secrets["generic"], delivery_id=uuid4().hex, now=datetime.now(UTC)
+    )
+    answer = http.post(f"{stack.gateway_url}/webhooks/generic", content=body, headers=headers)
+    answer.raise_for_status()
+    return int(answer.json()["ticket_id"])
+
+
+def webhook_rate(stack: Stack) -> float:
+    """New tickets accepted per second. They have no words, so the engine is not asked."""
+    payloads = [{"id": f"web-{number}", "body": f"{number}"} for number in range(WEBHOOKS)]
+    started = time.perf_counter()
+    with ThreadPoolExecutor(POSTING_THREADS) as threads, httpx.Client(timeout=60) as http:
+        list(threads.map(lambda payload: post(stack, http, payload), payloads))
+    return WEBHOOKS / (time.perf_counter() - started)
+
+
+def wait_until_done(ids: list[int], sessions: Sessions) -> None:
+    while True:
+        with transaction(sessions) as session:
+            if read.finished(session, ids) == len(set(ids)):
+                return
+        time.sleep(1)
+
+
+if __name__ == "__main__":
+    print("RESULT", json.dumps(measure()))

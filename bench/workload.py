@@ -1,0 +1,17 @@
+"""The tickets every measurement uses: held-out phrasings, the five languages in turn."""
+
+from dataclasses import replace
+from itertools import islice
+
+from models.demo.tickets import Example, examples
+from worker.helpdesk import text
+
+TICKETS = 400
+
+
+def workload(count: int = TICKETS) -> list[Example]:
+    """Tickets as a worker sees them: cleaned by the same code."""
+    return [
+        replace(example, subject=text.one_line(example.subject), body=text.clean(example.body))
+        for example in islice(examples("heldout", seed=2026), count)
+    ]

@@ -1,0 +1,1 @@
+"""What crosses a wire: tickets in, queue messages, replies out, the taxonomy. Pydantic only."""

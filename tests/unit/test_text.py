@@ -1,0 +1,80 @@
+"""Cleaning a message: markup, quoted history, signature blocks and control characters go."""
+
+import time
+
+import pytest
+
+from worker.helpdesk import text
+
+
+@pytest.mark.parametrize(
+    ("message", "kept"),
+    [
+        (
+            "Es fehlt etwas.\n\nMit freundlichen Grüßen\nAnna\n-- \nTel. 030 12345",
+            "Es fehlt etwas.\n\nMit freundlichen Grüßen\nAnna",
+        ),
+        ("It fails.\n\nOn Tue, 4 Mar 2026 at 10:00, Jo <j@x.de> wrote:\n> old", "It fails."),
+        ("Ça ne marche pas.\n\nLe mardi 4 mars 2026, Léa <l@x.fr> a écrit :\n> ancien",
+         "Ça ne marche pas."),
+        ("Geht nicht.\n\n-----Ursprüngliche Nachricht-----\nVon: Support\nalt", "Geht nicht."),
+        ("订单没到。\n\n发件人：客服 <a@b.c>\n发送时间：2026年3月4日\n旧内容", "订单没到。"),
+        ("動きません。\n\n2026年3月4日(火) 10:00 サポート <a@b.jp>:\n> 古い", "動きません。"),
+        ("No parcel.\n\nSent from my iPhone", "No parcel."),
+        ("From: here it looks broken.", "From: here it looks broken."),
+        ("On Monday it broke.\nPlease help.", "On Monday it broke.\nPlease help."),
+        ("> Your question?\nNo, it was not.\n> And now?\nYes.",
+         "> Your question?\nNo, it was not.\n> And now?\nYes."),
+    ],
+)  # fmt: skip
+def test_history_and_signature_below_a_message_are_cut(message: str, kept: str) -> None:
+    assert text.clean(message) == kept
+
+
+def test_a_message_that_is_all_history_is_kept_whole() -> None:
+    assert text.clean("Sent from my iPhone") == "Sent from my iPhone"
+
+
+def test_control_and_invisible_characters_go() -> None:
+    assert text.clean("a\0b\x07c\u200bd\u202ee\r\nf") == "abcde\nf"
+
+
+def test_text_is_composed_so_that_the_same_word_has_the_same_characters() -> None:
+    assert text.clean("Gru\u0308ße") == "Grüße"
+
+
+def test_html_becomes_text_without_its_quoted_part() -> None:
+    html = (
+        "<p>Hallo &amp; tsch&uuml;ss<br>Zeile</p><script>x()</script><blockquote>alt</blockquote>"
+    )
+
+    assert text.clean(text.from_html(html)) == "Hallo & tschüss\nZeile"
+
+
+def test_html_that_is_only_a_quote_is_kept() -> None:
+    assert text.from_html("<blockquote>Meine Frage</blockquote>") == "Meine Frage"
+
+
+def test_html_nested_deeper_than_a_parser_goes_keeps_its_words() -> None:
+    assert text.from_html("<div>" * 20_000 + "Hallo Welt") == "Hallo Welt"
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        "\n" * 200_000,
+        " " * 200_000,
+        "> x\n" * 50_000,
+        "From: a\n" * 25_000,
+        "wrote: " * 30_000,
+        ("Am " + "schrieb " * 35 + "\n") * 700,
+        ("_" * 290 + "x\n") * 700,
+    ],
+    ids=lambda value: repr(value[:8]),
+)
+def test_no_text_takes_longer_than_its_length_deserves(hostile: str) -> None:
+    started = time.perf_counter()
+
+    text.clean(hostile)
+
+    assert time.perf_counter() - started < 2.0

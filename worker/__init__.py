@@ -1,0 +1,1 @@
+"""ticket-triage: helpdesk webhooks in, classified tickets with drafted replies in Postgres out."""

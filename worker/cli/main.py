@@ -1,0 +1,44 @@
+"""`triage`: the command line.
+
+Exit codes: 0 done, 1 failed (one line on stderr says what to do), 2 wrong usage,
+130 interrupted.
+"""
+
+import sys
+
+import typer
+
+from worker.cli import demo, enqueue, services, tickets
+from worker.errors import TriageError
+
+app = typer.Typer(
+    name="triage",
+    help="Self-hosted, multilingual ticket triage.\n\n"
+    "Exit codes: 0 done, 1 failed (stderr says what to do), 2 wrong usage, 130 interrupted.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+app.command("up")(services.up)
+app.command("demo")(demo.demo)
+app.command("gateway")(services.gateway)
+app.command("worker")(services.worker)
+app.command("sweep")(services.sweep)
+app.command("migrate")(services.migrate)
+app.command("enqueue")(enqueue.enqueue)
+app.add_typer(tickets.app, name="ticket", help="Look at tickets.")
+
+
+def main() -> None:
+    """Run a command; an error of ours is one clear message, not a traceback."""
+    try:
+        app()
+    except TriageError as error:
+        sys.stderr.write(f"triage: {error}\n")
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,130 @@
+"""The long-running commands: gateway, worker, sweep, all of them together, and migrations."""
+
+from typing import Annotated
+
+import typer
+import uvicorn
+from rich.console import Console
+
+from worker import logs
+from worker.cli import compose
+from worker.dispatch.celery_app import QUEUES, make_app
+from worker.dispatch.publish import Publisher
+from worker.dispatch.serve import AHEAD, serve
+from worker.dispatch.sweep import sweep_until
+from worker.dispatch.tasks import register
+from worker.gateway.app import create_app
+from worker.gateway.webhooks import Intake
+from worker.local import Stack, addresses
+from worker.migrate import upgrade_at
+from worker.settings import load_settings
+
+GATEWAY_THREADS = 16
+
+StopOnEof = Annotated[
+    bool, typer.Option(help="Stop when standard input ends, together with a supervisor.")
+]
+
+
+def gateway(stop_on_eof: StopOnEof = False) -> None:
+    """Accept webhooks over HTTP."""
+    settings = load_settings()
+    logs.configure(settings.log_level)
+    if stop_on_eof:
+        compose.stop_on_eof()
+    sessions = compose.open_database(settings, pool_size=GATEWAY_THREADS)
+    intake = Intake(settings, sessions, compose.make_publisher(settings, sessions))
+    app = create_app(
+        intake, sessions, max_body_bytes=settings.max_body_bytes, threads=GATEWAY_THREADS
+    )
+    uvicorn.run(
+        app,
+        host=settings.gateway_host,
+        port=settings.gateway_port,
+        log_config=None,
+        access_log=False,
+    )
+
+
+def worker(
+    queues: Annotated[str, typer.Option(help="Queues to serve, the first comes first.")] = ",".join(
+        QUEUES[:3]
+    ),
+    stop_on_eof: StopOnEof = False,
+) -> None:
+    """Start the engine, then triage tickets."""
+    settings = load_settings()
+    logs.configure(settings.log_level)
+    if stop_on_eof:
+        compose.stop_on_eof()
+    desk = compose.make_desk(settings)
+    app = make_app(settings)
+    sessions = compose.open_database(settings, pool_size=settings.in_flight + AHEAD)
+    engine = compose.start_engine(settings)
+    try:
+        run = compose.make_runtime(settings, engine, sessions, Publisher(app, sessions), desk)
+        register(app, run)
+        code = serve(
+            app,
+            name=run.worker,
+            in_flight=settings.in_flight,
+            queues=queues.split(","),
+            ready_file=settings.ready_file,
+        )
+    finally:
+        engine.stop()
+    raise typer.Exit(code)
+
+
+def sweep(
+    once: Annotated[bool, typer.Option(help="Sweep once, then exit.")] = False,
+    stop_on_eof: StopOnEof = False,
+) -> None:
+    """Nudge forgotten tickets, every TRIAGE_SWEEP_INTERVAL_S seconds."""
+    settings = load_settings()
+    logs.configure(settings.log_level)
+    if stop_on_eof:
+        compose.stop_on_eof()
+    sessions = compose.open_database(settings, pool_size=2)
+    sweep_until(
+        (lambda _: True) if once else compose.until_signalled(),
+        sessions,
+        compose.make_publisher(settings, sessions),
+        interval_s=settings.sweep_interval_s,
+        max_attempts=settings.max_attempts,
+    )
+
+
+def migrate() -> None:
+    """Bring the database's schema up to date."""
+    settings = load_settings()
+    logs.configure(settings.log_level)
+    upgrade_at(addresses(settings).database_url)
+
+
+def up() -> None:
+    """Start everything here, Postgres and broker included, and keep it running."""
+    settings = load_settings()
+    logs.configure("WARNING")
+    console = Console(stderr=True)
+    stopped = compose.until_signalled()
+    stack = Stack(settings, port=settings.gateway_port)
+    try:
+        with console.status("Starting: Postgres, broker, gateway, worker …"):
+            stack.start()
+            stack.wait_ready()
+        console.print(
+            f"[green]Ready.[/] Webhooks: {stack.gateway_url}/webhooks/{{zendesk,zammad,generic}}\n"
+            f"Signing secrets: {stack.data / 'webhook_secrets.json'}\n"
+            f"Database:        {stack.database_url}\n"
+            f"Logs:            {stack.data / 'logs'}\n"
+            "In another terminal: triage enqueue FILE.jsonl, triage ticket list. "
+            "Stop with Ctrl-C.",
+            highlight=False,
+            soft_wrap=True,
+        )
+        while not stopped(0.5):
+            stack.watch()
+        console.print("Stopping …")
+    finally:
+        stack.stop()

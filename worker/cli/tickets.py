@@ -1,0 +1,62 @@
+"""`triage ticket`: look at tickets in the database."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.json import JSON
+from sqlalchemy.orm import Session
+
+from worker.cli.tables import ticket_table
+from worker.database import opened, transaction
+from worker.errors import TriageError
+from worker.local import addresses
+from worker.settings import load_settings
+from worker.tickets import read
+from worker.tickets.states import State
+
+
+@contextmanager
+def looking() -> Iterator[Session]:
+    url = addresses(load_settings()).database_url
+    with opened(url, pool_size=1) as sessions, transaction(sessions) as session:
+        yield session
+
+
+app = typer.Typer(no_args_is_help=True)
+
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a line on stdout.")]
+
+
+@app.command()
+def show(ticket_id: Annotated[int, typer.Argument(metavar="ID")], as_json: AsJson = False) -> None:
+    """Show one ticket: reply, findings, engine figures. ID is ours, not the helpdesk's."""
+    with looking() as session:
+        found = read.reports(session, [ticket_id])
+    if not found:
+        raise TriageError(f"there is no ticket {ticket_id}; `triage ticket list` shows the newest")
+    if as_json:
+        typer.echo(json.dumps(found[0], ensure_ascii=False))
+    else:
+        Console().print(
+            JSON(json.dumps(found[0], ensure_ascii=False), ensure_ascii=False), soft_wrap=True
+        )
+
+
+@app.command("list")
+def list_(
+    state: Annotated[State | None, typer.Option(help="Only tickets in this state.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=10_000)] = 20,
+    as_json: AsJson = False,
+) -> None:
+    """List the newest tickets."""
+    with looking() as session:
+        reports = read.latest(session, state=state, limit=limit)
+    if as_json:
+        for one in reports:
+            typer.echo(json.dumps(one, ensure_ascii=False))
+    else:
+        Console().print(ticket_table(reports))

@@ -1,0 +1,1 @@
+"""Moves tickets through the queue: announce, claim, triage, record, sweep."""

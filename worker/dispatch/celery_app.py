@@ -1,0 +1,70 @@
+"""The Celery application: queues and settings, each with its reason. No tasks, no engine."""
+
+from celery import Celery
+from kombu import Queue as KombuQueue
+
+from worker.errors import SettingsError
+from worker.settings import Settings
+
+TASK = "triage.ticket"
+QUEUES = ("triage.live", "triage.bulk", "triage.replay", "triage.long")
+"""In the order in which a worker serves them."""
+
+
+def make_app(settings: Settings) -> Celery:
+    """A Celery application for this broker; connects when first used.
+
+    Raises:
+        SettingsError: no broker is set.
+    """
+    if not settings.broker_url:
+        raise SettingsError(
+            "TRIAGE_BROKER_URL is empty: set it to a RabbitMQ (amqp://…) or Redis (redis://…), "
+            "or run `triage up`, which brings a broker"
+        )
+    app = Celery("triage", broker=settings.broker_url, set_as_current=False)
+    is_redis = settings.broker_url.startswith(("redis", "rediss"))
+    app.conf.update(
+        task_queues=[queue(name, is_redis=is_redis) for name in QUEUES],
+        task_default_queue=QUEUES[0],
+        task_create_missing_queues=False,
+        task_serializer="json",
+        accept_content=["json"],
+        task_ignore_result=True,  # results are rows
+        task_store_errors_even_if_ignored=False,
+        task_acks_late=True,  # a message outlives the worker that holds it
+        task_acks_on_failure_or_timeout=True,  # but not its own failure: the row has the retry
+        task_reject_on_worker_lost=True,
+        worker_prefetch_multiplier=1,  # what waits should wait where every worker sees it
+        worker_cancel_long_running_tasks_on_connection_loss=False,  # a claim makes doubles harmless
+        worker_hijack_root_logger=False,
+        worker_redirect_stdouts=False,
+        worker_send_task_events=False,
+        broker_connection_retry_on_startup=True,
+        broker_connection_timeout=4,
+        broker_transport_options=redis_options(settings) if is_redis else AMQP_OPTIONS,
+        task_publish_retry=True,
+        task_publish_retry_policy={"max_retries": 1, "interval_start": 0, "interval_max": 0.2},
+    )
+    return app
+
+
+AMQP_OPTIONS = {"confirm_publish": True, "max_retries": 1}
+
+
+def queue(name: str, *, is_redis: bool) -> KombuQueue:
+    """One queue; on RabbitMQ a quorum queue, which survives the loss of a broker's node."""
+    arguments = None if is_redis else {"x-queue-type": "quorum"}
+    return KombuQueue(name, routing_key=name, durable=True, queue_arguments=arguments)
+
+
+def redis_options(settings: Settings) -> dict[str, object]:
+    return {
+        # Redis hands a message out again after this; it must outlast the longest ticket.
+        "visibility_timeout": int(settings.lease_s * 2),
+        "unacked_restore_interval": 10,
+        "queue_order_strategy": "priority",  # live before bulk before replay
+        "socket_timeout": 10,
+        "socket_connect_timeout": 4,
+        "max_retries": 1,
+    }

@@ -1,0 +1,77 @@
+"""What an engine is to the rest of the product: one method, its question and its answer."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """What the model reads. `instruction` is the desk's own; `ticket` is hostile text."""
+
+    instruction: str
+    ticket: str
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One generation. `grammar` is EBNF; `max_tokens` admits the longest text it allows."""
+
+    prompt: Prompt
+    grammar: str
+    max_tokens: int
+    temperature: float
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """One output token: its text and its log-probability among the tokens the grammar allowed."""
+
+    text: str
+    logprob: float
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """What the engine wrote. `finish_reason` is `stop`, `length`, `abort` or `error`."""
+
+    text: str
+    finish_reason: str
+    tokens: tuple[Token, ...]
+    prompt_tokens: int
+    cached_tokens: int
+    engine_ms: int
+
+    @property
+    def output_tokens(self) -> int:
+        return len(self.tokens)
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Which engine answered: the lineage every attempt keeps."""
+
+    profile: str
+    model: str
+    quantization: str
+    engine_version: str
+
+
+class Engine(Protocol):
+    """Writes text for prompts. Called from many threads at once; calls share one batch."""
+
+    identity: Identity
+
+    def generate(self, request: Request, *, deadline_s: float) -> Generation:
+        """Write one text; returns within about `deadline_s` seconds.
+
+        Raises:
+            PromptTooLong: the prompt does not fit the engine's context (no retry helps).
+            DeadlineExceeded: time is up; the request has left the engine.
+            EngineUnavailable: the engine is down (a retry helps).
+        """
+        ...
+
+    def stop(self) -> None:
+        """End the engine and wait until it has ended."""
+        ...

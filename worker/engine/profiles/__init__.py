@@ -1,0 +1,71 @@
+"""Engine profiles: which model runs how. One TOML file each, checked when read."""
+
+import tomllib
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from worker.errors import SettingsError
+
+DIRECTORY = Path(__file__).parent
+REPOSITORY = DIRECTORY.parent.parent.parent
+NVIDIA_DRIVER = Path("/proc/driver/nvidia/version")
+
+
+class Sampling(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    temperature: float = Field(ge=0, le=2)
+    seed: int
+
+
+class Profile(BaseModel):
+    """One way to run a model. Fields carry vLLM's names where they are vLLM's."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    model: str
+    revision: str | None = None
+    quantization: str
+    kv_cache_dtype: str
+    dtype: str
+    max_model_len: int = Field(ge=512)
+    max_num_seqs: int = Field(ge=1)
+    memory_share: float = Field(gt=0, le=1)
+    enable_prefix_caching: bool
+    block_size: int | None = Field(None, description="KV cache block in tokens; None: vLLM's own.")
+    enable_chunked_prefill: bool
+    enforce_eager: bool
+    prompt_version: str
+    sampling: Sampling
+    environment: dict[str, str] = Field(default_factory=dict)
+
+    @property
+    def model_path(self) -> str:
+        """A directory of this repository if there is one of that name, else a hub's name."""
+        local = REPOSITORY / self.model
+        return str(local) if local.is_dir() else self.model
+
+
+def load_profile(name: str) -> Profile:
+    """Read the profile of this name; `auto` takes what the machine can run.
+
+    Raises:
+        SettingsError: there is no such profile, or its file makes no sense.
+    """
+    if name == "auto":
+        name = "nemo-awq-32k" if NVIDIA_DRIVER.exists() else "demo"
+    path = DIRECTORY / f"{name}.toml"
+    if not path.is_file():
+        raise SettingsError(
+            f"TRIAGE_PROFILE: there is no profile {name!r}; there are {', '.join(profile_names())}"
+        )
+    try:
+        return Profile.model_validate({"name": name, **tomllib.loads(path.read_text())})
+    except (ValidationError, tomllib.TOMLDecodeError) as error:
+        raise SettingsError(f"{path}: {error}") from error
+
+
+def profile_names() -> tuple[str, ...]:
+    return tuple(sorted(path.stem for path in DIRECTORY.glob("*.toml")))

@@ -1,0 +1,65 @@
+"""Turns a prompt into token ids in which a ticket's text can never become a control token.
+
+The model's own chat template is rendered once around two markers. What the template wrote is
+encoded with control tokens; what a customer wrote is encoded with them switched off, so that
+`[/INST]` or `</s>` in a ticket stays ordinary text.
+"""
+
+from pathlib import Path
+
+from tokenizers import Tokenizer
+from transformers import AutoTokenizer
+
+from worker.engine.contract import Prompt
+
+INSTRUCTION, TICKET = "\ue000instruction\ue000", "\ue000ticket\ue000"
+"""Private-use characters: no template and no instruction contains them."""
+
+
+class PromptEncoder:
+    """Encodes prompts for one model. Safe to share between threads."""
+
+    def __init__(self, model: Path | str, *, revision: str | None = None) -> None:
+        tokenizer = AutoTokenizer.from_pretrained(model, revision=revision)
+        messages = [
+            {"role": "system", "content": INSTRUCTION},
+            {"role": "user", "content": TICKET},
+        ]
+        rendered = str(
+            tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+        )
+        self._before, rest = rendered.split(INSTRUCTION)
+        self._between, self._after = rest.split(TICKET)
+        self._control = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
+        self._text = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
+        self._text.encode_special_tokens = True
+
+    @property
+    def vocabulary_size(self) -> int:
+        return self._control.get_vocab_size()
+
+    def id_of(self, control_token: str) -> int:
+        """The id of a control token such as `</s>`.
+
+        Raises:
+            KeyError: the vocabulary has no such token.
+        """
+        return self._control.get_vocab()[control_token]
+
+    def encode(self, prompt: Prompt) -> list[int]:
+        """Token ids of the whole prompt, the template's own control tokens included."""
+        return [
+            *self._ids(self._control, self._before),
+            *self._ids(self._text, prompt.instruction),
+            *self._ids(self._control, self._between),
+            *self._ids(self._text, prompt.ticket),
+            *self._ids(self._control, self._after),
+        ]
+
+    def encode_text(self, text: str) -> list[int]:
+        """Token ids of plain text, in which nothing is a control token."""
+        return self._ids(self._text, text)
+
+    @staticmethod
+    def _ids(tokenizer: Tokenizer, text: str) -> list[int]:
+        return list(tokenizer.encode(text, add_special_tokens=False).ids) if text else []

@@ -1,0 +1,175 @@
+"""vLLM in this process: one asynchronous engine shared by all of a worker's threads.
+
+The engine and every generation live on one event loop in a thread of its own; the threads that
+hold tickets hand their requests over and wait. Requests join the running batch as they come
+(continuous batching), so 16 waiting threads keep 16 sequences running.
+"""
+
+import asyncio
+import os
+import threading
+import time
+from collections.abc import Coroutine
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from worker import logs
+from worker.engine.contract import Generation, Identity, Request, Token
+from worker.engine.profiles import Profile
+from worker.engine.tokens import PromptEncoder
+from worker.errors import DeadlineExceeded, EngineUnavailable, PromptTooLong, RequestRefused
+
+if TYPE_CHECKING:
+    from vllm import RequestOutput
+    from vllm.v1.engine.async_llm import AsyncLLM
+
+log = logs.get(__name__)
+
+
+class VllmEngine:
+    """An in-process vLLM engine. Made once, when it can answer; `generate` from any thread."""
+
+    def __init__(self, profile: Profile) -> None:
+        """Load the model.
+
+        Raises:
+            EngineUnavailable: vLLM could not start; its own message follows.
+        """
+        started = time.monotonic()
+        os.environ.update(environment(profile))
+        self.profile = profile
+        self._encoder = PromptEncoder(profile.model_path, revision=profile.revision)
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(
+            target=self._loop.run_forever, name="engine-loop", daemon=True
+        )
+        self._thread.start()
+        self._llm: AsyncLLM = self._on_loop(load(profile)).result()
+        self.identity = identity(profile)
+        log.info("engine_started", profile=profile.name, seconds=time.monotonic() - started)
+
+    def generate(self, request: Request, *, deadline_s: float) -> Generation:
+        ids = self._encoder.encode(request.prompt)
+        room = self.profile.max_model_len - request.max_tokens
+        if len(ids) > room:
+            raise PromptTooLong(
+                f"the prompt takes {len(ids)} tokens, profile {self.profile.name} has room for "
+                f"{room} beside an answer of up to {request.max_tokens}"
+            )
+        started = time.monotonic()
+        future = self._on_loop(self._generate(ids, request))
+        try:
+            output = future.result(deadline_s)
+        except TimeoutError as error:
+            future.cancel()  # aborts the request: its sequence slot is free again
+            raise DeadlineExceeded(
+                f"no answer within {deadline_s:g} s; raise TRIAGE_DEADLINE_S or add a worker"
+            ) from error
+        return generation(output, engine_ms=int((time.monotonic() - started) * 1000))
+
+    async def _generate(self, ids: list[int], request: Request) -> "RequestOutput":
+        from vllm import SamplingParams, TokensPrompt  # noqa: PLC0415
+        from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams  # noqa: PLC0415
+        from vllm.v1.engine.exceptions import EngineDeadError  # noqa: PLC0415
+
+        sampling = SamplingParams(
+            temperature=request.temperature,
+            seed=request.seed,
+            max_tokens=request.max_tokens,
+            logprobs=0,  # of the chosen token alone, after the grammar has masked the others
+            output_kind=RequestOutputKind.FINAL_ONLY,
+            structured_outputs=StructuredOutputsParams(grammar=request.grammar),
+        )
+        final: RequestOutput
+        prompt = TokensPrompt(prompt_token_ids=ids)
+        try:
+            async for output in self._llm.generate(prompt, sampling, request_id=uuid4().hex):
+                final = output
+        except EngineDeadError as error:
+            raise EngineUnavailable("the engine process died") from error
+        except ValueError as error:
+            raise RequestRefused(f"the engine refused the request: {error}") from error
+        return final
+
+    def stop(self) -> None:
+        """End the engine and wait for its process. Running requests end as `abort`."""
+        self._on_loop(shut_down(self._llm)).result()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def _on_loop(self, coroutine: Coroutine[Any, Any, Any]) -> Future[Any]:
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+
+
+async def load(profile: Profile) -> "AsyncLLM":
+    from vllm.engine.arg_utils import AsyncEngineArgs  # noqa: PLC0415  # seconds of imports that
+    from vllm.v1.engine.async_llm import AsyncLLM  # noqa: PLC0415  # only a worker should pay for
+
+    arguments = AsyncEngineArgs(**engine_arguments(profile))
+    try:
+        return AsyncLLM.from_engine_args(arguments)
+    except (RuntimeError, ValueError, OSError) as error:
+        raise EngineUnavailable(f"vLLM could not start profile {profile.name}: {error}") from error
+
+
+async def shut_down(llm: "AsyncLLM") -> None:
+    llm.shutdown()
+
+
+def identity(profile: Profile) -> Identity:
+    import vllm  # noqa: PLC0415
+
+    return Identity(
+        profile=profile.name,
+        model=profile.model,
+        quantization=profile.quantization,
+        engine_version=f"vllm {vllm.__version__}",
+    )
+
+
+def environment(profile: Profile) -> dict[str, str]:
+    """What vLLM reads from the environment; it must be set before vLLM is imported."""
+    return {"VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1", **profile.environment}
+
+
+def engine_arguments(profile: Profile) -> dict[str, Any]:
+    """The profile as arguments of vLLM's own `AsyncEngineArgs`."""
+    return {
+        "model": profile.model_path,
+        "revision": profile.revision,
+        "quantization": profile.quantization,
+        "kv_cache_dtype": profile.kv_cache_dtype,
+        "dtype": profile.dtype,
+        "max_model_len": profile.max_model_len,
+        "max_num_seqs": profile.max_num_seqs,
+        "gpu_memory_utilization": profile.memory_share,
+        "enable_prefix_caching": profile.enable_prefix_caching,
+        "block_size": profile.block_size,
+        "enable_chunked_prefill": profile.enable_chunked_prefill,
+        "enforce_eager": profile.enforce_eager,
+        "distributed_executor_backend": "uni",
+        "structured_outputs_config": {"backend": "xgrammar"},
+        "disable_log_stats": False,
+    }
+
+
+def generation(output: "RequestOutput", *, engine_ms: int) -> Generation:
+    written = output.outputs[0]
+    likelihoods = written.logprobs if isinstance(written.logprobs, list) else []
+    if written.finish_reason == "abort":
+        raise EngineUnavailable("the engine stopped while it was writing")
+    if written.finish_reason == "error":
+        raise RequestRefused("the engine gave the request up; its own log says why")
+    return Generation(
+        text=written.text,
+        finish_reason=written.finish_reason or "error",
+        tokens=tuple(
+            Token(position[token_id].decoded_token or "", position[token_id].logprob)
+            for token_id, position in zip(written.token_ids, likelihoods, strict=False)
+        ),
+        prompt_tokens=len(output.prompt_token_ids or ()),
+        cached_tokens=output.num_cached_tokens or 0,
+        engine_ms=engine_ms,
+    )

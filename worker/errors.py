@@ -1,0 +1,86 @@
+"""Every error the product raises, as one tree.
+
+    TriageError
+    ├── SettingsError             a setting is missing or makes no sense
+    ├── SetupError                something the machine should provide is not there
+    ├── Refused                   a webhook that is not accepted; carries the HTTP status
+    │   ├── BadSignature          401
+    │   ├── UnknownSource         404
+    │   ├── BodyTooLarge          413
+    │   └── UnusableBody          422
+    ├── Retryable                 trying the same ticket again can help
+    │   ├── EngineUnavailable     the engine is down or starting
+    │   └── DeadlineExceeded      the engine took longer than the ticket may wait
+    └── Hopeless                  trying again gives the same result
+        ├── PromptTooLong         the ticket does not fit the engine's context
+        └── RequestRefused        the engine rejects the request itself
+
+Messages give the numbers and say what to do next. A failed check, an unsupported language or an
+output that does not parse is an expected result and therefore a value, not an error.
+"""
+
+
+class TriageError(Exception):
+    """The root; nothing else is raised on purpose."""
+
+
+class SettingsError(TriageError):
+    """A setting is missing or makes no sense; the message names it."""
+
+
+class SetupError(TriageError):
+    """The machine lacks something; the message says what to install or start."""
+
+
+class Refused(TriageError):
+    """A webhook that is not accepted."""
+
+    status = 400
+
+
+class BadSignature(Refused):
+    """The signature is missing, wrong or too old."""
+
+    status = 401
+
+
+class UnknownSource(Refused):
+    """No adapter of that name."""
+
+    status = 404
+
+
+class BodyTooLarge(Refused):
+    """The body is larger than the gateway accepts."""
+
+    status = 413
+
+
+class UnusableBody(Refused):
+    """The body is no ticket; the message names the field."""
+
+    status = 422
+
+
+class Retryable(TriageError):
+    """Trying the same ticket again can help."""
+
+
+class EngineUnavailable(Retryable):
+    """The engine is down or starting."""
+
+
+class DeadlineExceeded(Retryable):
+    """The engine took longer than the ticket may wait; its request has been aborted."""
+
+
+class Hopeless(TriageError):
+    """Trying the same ticket again gives the same result."""
+
+
+class PromptTooLong(Hopeless):
+    """The ticket does not fit the engine's context."""
+
+
+class RequestRefused(Hopeless):
+    """The engine rejects the request itself."""

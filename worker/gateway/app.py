@@ -1,0 +1,104 @@
+"""The FastAPI application: one webhook endpoint, two health endpoints, errors as statuses."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+
+import anyio.to_thread
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse
+from sqlalchemy import text
+from sqlalchemy.exc import OperationalError, ProgrammingError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from starlette.concurrency import run_in_threadpool
+
+from worker import logs, migrate
+from worker.database import Sessions, transaction
+from worker.errors import BodyTooLarge, Refused
+from worker.gateway.webhooks import Intake, Status
+from worker.helpdesk import Webhook
+
+log = logs.get(__name__)
+
+RETRY_AFTER_S = 5
+
+
+def create_app(intake: Intake, sessions: Sessions, *, max_body_bytes: int, threads: int) -> FastAPI:
+    """`threads` webhooks are worked on at once; each needs a connection to Postgres."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        anyio.to_thread.current_default_thread_limiter().total_tokens = threads
+        yield
+
+    app = FastAPI(title="ticket-triage gateway", lifespan=lifespan, docs_url=None, redoc_url=None)
+
+    @app.post("/webhooks/{source}")
+    async def webhook(source: str, request: Request) -> JSONResponse:
+        body = await read_body(request, limit=max_body_bytes)
+        delivery = Webhook(body, request.headers, received_at=datetime.now(UTC))
+        accepted = await run_in_threadpool(intake.accept, source, delivery)
+        return JSONResponse(
+            {"ticket_id": accepted.ticket_id, "status": accepted.status},
+            status_code=200 if accepted.status is Status.DUPLICATE else 202,
+        )
+
+    @app.get("/healthz")
+    async def healthz() -> dict[str, str]:
+        """The process answers."""
+        return {"status": "ok"}
+
+    @app.get("/readyz")
+    def readyz() -> JSONResponse:
+        """Webhooks can be kept: Postgres answers and has the schema of this version."""
+        found, wanted = schema_revision(sessions), migrate.latest_revision()
+        if found == wanted:
+            return JSONResponse({"status": "ready", "schema": found})
+        reason = f"schema {found or 'missing'}, need {wanted}: run `triage migrate`"
+        return JSONResponse({"status": "not ready", "reason": reason}, status_code=503)
+
+    app.add_exception_handler(Refused, refused)
+    app.add_exception_handler(OperationalError, postgres_down)
+    app.add_exception_handler(PoolTimeout, postgres_down)
+    return app
+
+
+async def read_body(request: Request, *, limit: int) -> bytes:
+    """The whole body.
+
+    Raises:
+        BodyTooLarge: it has more than `limit` bytes; the rest is not read.
+    """
+    refusal = BodyTooLarge(f"the body is larger than {limit} bytes (TRIAGE_MAX_BODY_BYTES)")
+    announced = request.headers.get("content-length", "")
+    if announced.isdecimal() and int(announced) > limit:
+        raise refusal
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > limit:
+            raise refusal
+    return bytes(body)
+
+
+def schema_revision(sessions: Sessions) -> str | None:
+    try:
+        with transaction(sessions) as session:
+            return session.execute(text("select version_num from alembic_version")).scalar()
+    except ProgrammingError:  # no such table: an empty database
+        return None
+
+
+async def refused(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, Refused)
+    log.warning("webhook_refused", path=request.url.path, status=error.status, reason=str(error))
+    return JSONResponse({"status": "refused", "reason": str(error)}, status_code=error.status)
+
+
+async def postgres_down(request: Request, error: Exception) -> JSONResponse:
+    log.error("postgres_unreachable", path=request.url.path, error=type(error).__name__)
+    return JSONResponse(
+        {"status": "unavailable", "reason": "Postgres does not answer: nothing was kept"},
+        status_code=503,
+        headers={"Retry-After": str(RETRY_AFTER_S)},
+    )

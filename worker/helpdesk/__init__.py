@@ -1,0 +1,23 @@
+"""Helpdesks by name: each proves its webhooks' sender and reads them into tickets."""
+
+from worker.errors import UnknownSource
+from worker.helpdesk.contract import Helpdesk, Webhook
+from worker.helpdesk.generic import Generic
+from worker.helpdesk.zammad import Zammad
+from worker.helpdesk.zendesk import Zendesk
+
+HELPDESKS: dict[str, Helpdesk] = {
+    helpdesk.name: helpdesk for helpdesk in (Zendesk(), Zammad(), Generic())
+}
+
+__all__ = ["HELPDESKS", "Helpdesk", "Webhook", "by_name"]
+
+
+def by_name(name: str) -> Helpdesk:
+    """
+    Raises:
+        UnknownSource: no helpdesk has that name.
+    """
+    if name not in HELPDESKS:
+        raise UnknownSource(f"unknown source {name[:40]!r}: there are {', '.join(HELPDESKS)}")
+    return HELPDESKS[name]

@@ -1,0 +1,111 @@
+"""Zammad webhooks, sent by a trigger: a ticket and, if there is one, its newest article.
+
+Zammad builds the body when it sends, so a retry may differ: its delivery header tells a retry
+from news. It names no event; article and sender say what happened.
+"""
+
+from datetime import datetime
+from html import escape
+from typing import Any
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+from schemas.ticket import GenericTicket, IncomingTicket
+from worker.helpdesk import signatures, text
+from worker.helpdesk.contract import Webhook, parse
+
+SIGNATURE, DELIVERY = "x-hub-signature", "x-zammad-delivery"
+
+
+class Sent(BaseModel):
+    model_config = ConfigDict(extra="ignore", frozen=True, coerce_numbers_to_str=True)
+
+
+class Ticket(Sent):
+    id: str = Field(min_length=1)
+    title: str = ""
+    updated_at: AwareDatetime | None = None
+
+
+class Article(Sent):
+    id: str = Field(min_length=1)
+    body: str
+    content_type: str = "text/plain"
+    sender: str
+    internal: bool = False
+
+
+class Body(Sent):
+    """What a trigger sends; keys that are not read here are ignored."""
+
+    ticket: Ticket
+    article: Article | None = None
+
+
+class Zammad:
+    """HMAC-SHA1 over the body, hex with the prefix `sha1=`. Zammad sends no timestamp."""
+
+    name = "zammad"
+
+    def verify(self, webhook: Webhook, secret: str) -> None:
+        expected = signatures.hex_signature("sha1", secret, webhook.body)
+        signatures.require(expected, webhook.headers.get(SIGNATURE), header="X-Hub-Signature")
+
+    def read(self, payload: Any, webhook: Webhook) -> IncomingTicket:
+        body = parse(Body, payload)
+        ticket, article = body.ticket, body.article
+        article_id = article.id if article else ""
+        return parse(
+            IncomingTicket,
+            {
+                "source": self.name,
+                "external_id": ticket.id,
+                "delivery_key": webhook.headers.get(DELIVERY)
+                or f"{ticket.id}:{article_id}:{ticket.updated_at}",
+                "message_id": article_id,
+                "event": event_of(article),
+                "subject": text.one_line(ticket.title),
+                "body": body_of(article),
+                "source_updated_at": ticket.updated_at,
+                "ignore_reason": why_ignored(article),
+            },
+        )
+
+    def compose(self, ticket: GenericTicket) -> dict[str, Any]:
+        return {
+            "ticket": {"id": ticket.id, "title": ticket.subject, "article_count": 1},
+            "article": {
+                "id": f"{ticket.id}-1",
+                "body": "<br>".join(escape(line) for line in ticket.body.split("\n")),
+                "content_type": "text/html",
+                "sender": "Customer",
+                "internal": False,
+            },
+        }
+
+    def sign(self, body: bytes, secret: str, *, delivery_id: str, now: datetime) -> dict[str, str]:
+        del now  # Zammad signs no time
+        return {
+            SIGNATURE: signatures.hex_signature("sha1", secret, body),
+            DELIVERY: delivery_id,
+        }
+
+
+def body_of(article: Article | None) -> str:
+    if article is None:
+        return ""
+    is_html = "html" in article.content_type
+    return text.clean(text.from_html(article.body) if is_html else article.body)
+
+
+def event_of(article: Article | None) -> str:
+    return f"article by {article.sender.lower()}"[:200] if article else "update"
+
+
+def why_ignored(article: Article | None) -> str | None:
+    """Why a delivery is no customer's message; None if it is one."""
+    if article is None:
+        return "not a message: an update of the ticket"
+    if article.internal:
+        return "an internal note"
+    return None if article.sender == "Customer" else f"a message by {article.sender}"[:200]

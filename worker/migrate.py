@@ -1,0 +1,62 @@
+"""Brings a database's schema up to date. Safe to run by several processes at once."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from sqlalchemy import Engine, text
+
+from worker.database import connect
+
+SCRIPTS = Path(__file__).parent.parent / "migrations"
+MIGRATION_LOCK = 0x6D69_6772  # "migr": one migration at a time per database
+
+
+def upgrade(engine: Engine, revision: str = "head") -> None:
+    """Apply all migrations up to `revision`."""
+    _run(engine, lambda config: command.upgrade(config, revision))
+
+
+def upgrade_at(url: str) -> None:
+    """Apply all migrations to the database at this URL."""
+    engine = connect(url, pool_size=1)
+    try:
+        upgrade(engine)
+    finally:
+        engine.dispose()
+
+
+def downgrade(engine: Engine, revision: str) -> None:
+    """Take migrations back down to `revision` (`base` takes all of them back)."""
+    _run(engine, lambda config: command.downgrade(config, revision))
+
+
+def latest_revision() -> str:
+    """The revision that this version of the product expects."""
+    head = ScriptDirectory.from_config(_config()).get_current_head()
+    assert head is not None
+    return head
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(SCRIPTS))
+    config.set_main_option("file_template", "%%(year)d_%%(month).2d_%%(day).2d_%%(slug)s")
+    config.set_main_option("path_separator", "os")
+    return config
+
+
+def _run(engine: Engine, action: Callable[[Config], None]) -> None:
+    with engine.connect() as connection:
+        connection.execute(text("select pg_advisory_lock(:key)"), {"key": MIGRATION_LOCK})
+        connection.commit()
+        try:
+            config = _config()
+            config.attributes["connection"] = connection
+            action(config)
+        finally:
+            connection.rollback()
+            connection.execute(text("select pg_advisory_unlock(:key)"), {"key": MIGRATION_LOCK})
+            connection.commit()

@@ -1,0 +1,91 @@
+"""Reads tickets with what was made of them. Writes nothing."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Row as ResultRow
+from sqlalchemy import Select, func, select
+from sqlalchemy.orm import Session
+
+from schemas.reply import LABELS
+from worker.tickets.rows import Attempt, Finding, Reply, Ticket
+from worker.tickets.states import FINAL
+
+
+def reports(session: Session, ticket_ids: Sequence[int]) -> list[dict[str, Any]]:
+    """Each ticket as one JSON object, in the order of `ticket_ids`; unknown ids are left out."""
+    rows = session.execute(joined().where(Ticket.id.in_(ticket_ids))).all()
+    findings = findings_of(session, [row.Attempt.id for row in rows if row.Attempt])
+    by_id = {row.Ticket.id: report(row, findings) for row in rows}
+    return [by_id[ticket_id] for ticket_id in ticket_ids if ticket_id in by_id]
+
+
+def latest(session: Session, *, state: str | None, limit: int) -> list[dict[str, Any]]:
+    """The newest tickets, at most `limit`, as `reports` gives them."""
+    ids = select(Ticket.id).order_by(Ticket.id.desc()).limit(limit)
+    if state:
+        ids = ids.where(Ticket.state == state)
+    return reports(session, session.scalars(ids).all())
+
+
+def finished(session: Session, ticket_ids: Sequence[int]) -> int:
+    """How many of these tickets have reached their end."""
+    return session.execute(
+        select(func.count()).where(Ticket.id.in_(ticket_ids), Ticket.state.in_(FINAL))
+    ).scalar_one()
+
+
+def joined() -> Select[Ticket, Attempt, Reply]:
+    """Tickets with their reply, and the attempt that made it or else the last one."""
+    made = (Attempt.id == Reply.attempt_id) | (
+        Reply.id.is_(None) & (Attempt.ticket_id == Ticket.id) & (Attempt.number == Ticket.attempts)
+    )
+    return (
+        select(Ticket, Attempt, Reply)
+        .outerjoin(Reply, Reply.id == Ticket.reply_id)
+        .outerjoin(Attempt, made)
+    )
+
+
+def findings_of(session: Session, attempt_ids: Sequence[int]) -> dict[int, list[dict[str, str]]]:
+    found: dict[int, list[dict[str, str]]] = {}
+    for row in session.scalars(select(Finding).where(Finding.attempt_id.in_(attempt_ids))):
+        found.setdefault(row.attempt_id, []).append({"check": row.check_name, "detail": row.detail})
+    return found
+
+
+def report(
+    row: ResultRow[Ticket, Attempt, Reply], findings: Mapping[int, list[dict[str, str]]]
+) -> dict[str, Any]:
+    ticket, attempt, reply = row.Ticket, row.Attempt, row.Reply
+    return {
+        "id": ticket.id,
+        "source": ticket.source,
+        "external_id": ticket.external_id,
+        "state": ticket.state,
+        "reason": ticket.reason,
+        "language": ticket.language,
+        "category": reply and reply.category,
+        "type": reply and reply.type,
+        "priority": reply and reply.priority,
+        "sentiment": reply and reply.sentiment,
+        "confidence": {name: reply.confidence[name] for name in LABELS} if reply else {},
+        "disposition": reply.disposition if reply else "human",
+        "entities": reply.entities if reply else [],
+        "summary": reply and reply.summary,
+        "reply": reply and reply.reply,
+        "findings": findings.get(attempt.id, []) if attempt else [],
+        "attempts": ticket.attempts,
+        "engine": engine(attempt) if attempt else None,
+    }
+
+
+def engine(attempt: Attempt) -> dict[str, Any]:
+    return {
+        "profile": attempt.profile,
+        "prompt_tokens": attempt.prompt_tokens,
+        "cached_tokens": attempt.cached_tokens,
+        "output_tokens": attempt.output_tokens,
+        "engine_ms": attempt.engine_ms,
+        "queue_ms": attempt.queue_ms,
+    }

@@ -1,0 +1,45 @@
+"""The states of a ticket and the legal moves between them. Only `store` writes a state."""
+
+from enum import StrEnum
+
+
+class State(StrEnum):
+    RECEIVED = "received"
+    TRIAGING = "triaging"
+    REPLIED = "replied"
+    NEEDS_HUMAN = "needs_human"
+    IGNORED = "ignored"
+
+
+class Outcome(StrEnum):
+    """How an attempt ended.
+
+    `RUNNING` has not; `LOST` never reported back and its lease ran out; `SUPERSEDED` reported
+    back after that.
+    """
+
+    RUNNING = "running"
+    REPLIED = "replied"
+    NEEDS_HUMAN = "needs_human"
+    RETRY = "retry"
+    RELEASED = "released"
+    LOST = "lost"
+    SUPERSEDED = "superseded"
+
+
+class Queue(StrEnum):
+    LIVE = "triage.live"
+    BULK = "triage.bulk"
+    REPLAY = "triage.replay"
+    LONG = "triage.long"
+
+
+MOVES: dict[State, frozenset[State]] = {
+    State.RECEIVED: frozenset({State.TRIAGING}),
+    State.TRIAGING: frozenset({State.REPLIED, State.NEEDS_HUMAN, State.RECEIVED}),
+    State.REPLIED: frozenset({State.RECEIVED}),
+    State.NEEDS_HUMAN: frozenset({State.RECEIVED}),
+    State.IGNORED: frozenset(),
+}
+
+FINAL = frozenset({State.REPLIED, State.NEEDS_HUMAN, State.IGNORED})

@@ -1,0 +1,182 @@
+"""An attempt on a ticket: claimed, then recorded or given back by the claim's holder alone."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, Interval, case, cast, func, insert, literal, update
+from sqlalchemy.orm import Session
+
+from worker.tickets.rows import Attempt, Finding, Reply, Ticket
+from worker.tickets.states import Outcome, State
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The right to work on one ticket until the lease ends. `attempt` is its number."""
+
+    ticket_id: int
+    attempt: int
+    worker: str
+    subject: str
+    body: str
+    locale: str | None
+    waited_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What an attempt came to, as columns. `reply` is None if nothing usable was written."""
+
+    outcome: Outcome
+    reason: str | None
+    attempt: dict[str, Any] = field(default_factory=dict)
+    reply: dict[str, Any] | None = None
+    findings: Sequence[tuple[str, str]] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """How often and how late a failed ticket is tried again; delays in seconds."""
+
+    max_attempts: int
+    base_s: float
+    cap_s: float
+
+
+def claim(session: Session, ticket_id: int, *, worker: str, lease_s: float) -> Claim | None:
+    """Take a waiting ticket for this worker; None if there is nothing to take."""
+    row = session.execute(
+        update(Ticket)
+        .where(
+            Ticket.id == ticket_id,
+            Ticket.state == State.RECEIVED,
+            Ticket.not_before <= func.now(),
+        )
+        .values(
+            state=State.TRIAGING,
+            attempts=Ticket.attempts + 1,
+            claimed_by=worker,
+            claimed_until=func.now() + timedelta(seconds=lease_s),
+            updated_at=func.now(),
+        )
+        .returning(
+            Ticket.attempts,
+            Ticket.subject,
+            Ticket.body,
+            Ticket.locale,
+            func.extract("epoch", func.now() - Ticket.received_at),
+        )
+    ).one_or_none()
+    if row is None:
+        return None
+    number, subject, body, locale, waited_s = row
+    session.execute(
+        insert(Attempt).values(
+            ticket_id=ticket_id, number=number, worker=worker, outcome=Outcome.RUNNING
+        )
+    )
+    return Claim(ticket_id, number, worker, subject, body, locale, int(waited_s * 1000))
+
+
+def record(session: Session, claim: Claim, result: Result) -> bool:
+    """Keep what an attempt came to and move the ticket to its end state.
+
+    False if the lease was lost meanwhile: then the attempt is kept and the reply dropped.
+    """
+    owned = leave(
+        session,
+        claim,
+        state=State(result.outcome),
+        reason=result.reason,
+        language=result.attempt.get("language"),
+    )
+    attempt_id = finish_attempt(session, claim, result, owned=owned is not None)
+    if owned is None:
+        return False
+    if result.findings:
+        session.execute(
+            insert(Finding),
+            [
+                {"attempt_id": attempt_id, "check_name": check, "detail": detail}
+                for check, detail in result.findings
+            ],
+        )
+    if result.reply is not None:
+        keep_reply(session, claim, attempt_id, result.reply)
+    return True
+
+
+def give_back(session: Session, claim: Claim, result: Result, policy: RetryPolicy) -> State | None:
+    """After a failure that a retry can help: wait and try again, or hand over to a person.
+
+    The delay is drawn between 0 and `base_s` × 2^failures, at most `cap_s` (full jitter).
+    Returns the ticket's new state, None if the lease was lost meanwhile.
+    """
+    longest_s = func.least(literal(policy.cap_s), policy.base_s * func.power(2, Ticket.failures))
+    state = leave(
+        session,
+        claim,
+        state=case(
+            (Ticket.failures + 1 >= policy.max_attempts, State.NEEDS_HUMAN.value),
+            else_=State.RECEIVED.value,
+        ),
+        reason=result.reason,
+        failures=Ticket.failures + 1,
+        not_before=func.now() + cast(func.concat(func.random() * longest_s, " s"), Interval),
+        announced_at=None,
+    )
+    finish_attempt(session, claim, result, owned=state is not None)
+    return state
+
+
+def release(session: Session, claim: Claim, reason: str) -> State | None:
+    """Give a ticket back untouched because this worker stops; no try is used up."""
+    state = leave(session, claim, state=State.RECEIVED, reason=reason, announced_at=None)
+    finish_attempt(session, claim, Result(Outcome.RELEASED, reason), owned=state is not None)
+    return state
+
+
+def leave(session: Session, claim: Claim, **values: Any) -> State | None:
+    """End a claim with these column values, if it still holds; the ticket's new state."""
+    state = session.execute(
+        update(Ticket)
+        .where(*held_by(claim))
+        .values(claimed_by=None, claimed_until=None, updated_at=func.now(), **values)
+        .returning(Ticket.state)
+    ).scalar()
+    return None if state is None else State(state)
+
+
+def held_by(claim: Claim) -> tuple[ColumnElement[bool], ...]:
+    """The fence: a worker that lost its lease matches no row."""
+    return (
+        Ticket.id == claim.ticket_id,
+        Ticket.state == State.TRIAGING,
+        Ticket.attempts == claim.attempt,
+        Ticket.claimed_by == claim.worker,
+    )
+
+
+def finish_attempt(session: Session, claim: Claim, result: Result, *, owned: bool) -> int:
+    return session.execute(
+        update(Attempt)
+        .where(Attempt.ticket_id == claim.ticket_id, Attempt.number == claim.attempt)
+        .values(
+            outcome=result.outcome if owned else Outcome.SUPERSEDED,
+            reason=result.reason,
+            finished_at=func.clock_timestamp(),
+            **result.attempt,
+        )
+        .returning(Attempt.id)
+    ).scalar_one()
+
+
+def keep_reply(session: Session, claim: Claim, attempt_id: int, reply: dict[str, Any]) -> None:
+    reply_id = session.execute(
+        insert(Reply)
+        .values(ticket_id=claim.ticket_id, attempt_id=attempt_id, **reply)
+        .returning(Reply.id)
+    ).scalar_one()
+    session.execute(update(Ticket).where(Ticket.id == claim.ticket_id).values(reply_id=reply_id))

@@ -1,0 +1,123 @@
+"""What must hold of a reply before anybody sees it: one named function each, in one tuple.
+
+A check yields a line for each thing it finds; its function's name is the check's name in SQL.
+A finding sends the ticket to a person and keeps the reply beside it.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from schemas.reply import Reply
+from worker.triage.language import LanguageDetector
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A check that failed, and what it saw."""
+
+    check: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What a check may look at. `ticket` is subject and body, as the model read them."""
+
+    ticket: str
+    language: str
+    reply: Reply
+    instruction: str
+    detector: LanguageDetector
+
+
+Check = Callable[[Subject], Iterator[str]]
+
+JUDGEABLE_CHARS = 20
+"""Shorter replies say too little to tell their language."""
+ADDRESS = re.compile(r"(?:https?://|www\.)[^\s<>]+|[\w.+-]+@[\w-]+\.[\w.-]+|\+\d[\d\s/-]{6,}\d")
+NUMBER = re.compile(r"[A-Za-z#_-]*\d(?:[\d\s./-]?\d){3,}")
+PLACEHOLDER = re.compile(
+    r"\{\w*\}|<(?!/?ticket)[A-Za-z][\w ]*>|\[[^\]\d]{1,40}\]|【[^】]{1,40}】"
+    r"|\bX{3,}\b|\b_{3,}|〇〇|○○"
+)
+ECHO_CHARS = 40
+REPEATED = re.compile(r"(.{6,80}?)\1\1", re.DOTALL)
+
+
+def reply_in_the_customers_language(subject: Subject) -> Iterator[str]:
+    if len(subject.reply.reply) < JUDGEABLE_CHARS:
+        return
+    written = subject.detector.detect(subject.reply.reply)
+    if written.code != subject.language:
+        yield f"the ticket is {subject.language}, the reply {written.code}"
+
+
+def reply_is_there(subject: Subject) -> Iterator[str]:
+    if subject.reply.category != "spam" and not subject.reply.reply.strip():
+        yield "the reply is empty"
+
+
+def spam_gets_no_reply(subject: Subject) -> Iterator[str]:
+    if subject.reply.category == "spam" and subject.reply.reply.strip():
+        yield "spam was answered"
+
+
+def entities_stand_in_the_ticket(subject: Subject) -> Iterator[str]:
+    for entity in subject.reply.entities:
+        if entity.value not in subject.ticket:
+            yield f"{entity.kind} {entity.value!r} is not in the ticket"
+
+
+def no_invented_address(subject: Subject) -> Iterator[str]:
+    for address in ADDRESS.findall(subject.reply.reply):
+        if address not in subject.ticket:
+            yield f"{address!r} is not in the ticket"
+
+
+def no_invented_number(subject: Subject) -> Iterator[str]:
+    ticket = digits(subject.ticket)
+    for number in NUMBER.findall(ADDRESS.sub(" ", subject.reply.reply)):
+        if digits(number) not in ticket:
+            yield f"{number!r} is not in the ticket"
+
+
+def no_placeholder(subject: Subject) -> Iterator[str]:
+    yield from (repr(found) for found in PLACEHOLDER.findall(subject.reply.reply))
+
+
+def no_repetition(subject: Subject) -> Iterator[str]:
+    for text in (subject.reply.reply, subject.reply.summary):
+        if found := REPEATED.search(text):
+            yield f"{found[1]!r} three times in a row"
+
+
+def no_echo_of_the_instruction(subject: Subject) -> Iterator[str]:
+    for text in (subject.reply.reply, subject.reply.summary):
+        for start in range(0, max(1, len(text) - ECHO_CHARS + 1)):
+            piece = text[start : start + ECHO_CHARS]
+            if len(piece) == ECHO_CHARS and piece in subject.instruction:
+                yield repr(piece)
+                break
+
+
+CHECKS: tuple[Check, ...] = (
+    reply_in_the_customers_language,
+    reply_is_there,
+    spam_gets_no_reply,
+    entities_stand_in_the_ticket,
+    no_invented_address,
+    no_invented_number,
+    no_placeholder,
+    no_repetition,
+    no_echo_of_the_instruction,
+)
+
+
+def findings(subject: Subject) -> tuple[Finding, ...]:
+    """Run every check."""
+    return tuple(Finding(check.__name__, detail) for check in CHECKS for detail in check(subject))
+
+
+def digits(text: str) -> str:
+    return re.sub(r"\D", "", text)
