@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 
 import pytest
 from sqlalchemy import select, text
@@ -148,6 +149,19 @@ def test_a_failed_ticket_waits_and_after_the_last_try_a_person_gets_it(
 
     assert states == [State.RECEIVED, State.NEEDS_HUMAN]
     assert ticket(sessions, ticket_id).reason == "the engine is down"
+
+
+@pytest.mark.parametrize("cap_s", [1e-6, 20.0])
+def test_a_retry_is_due_within_the_policy_s_bound(
+    sessions: Sessions, receive: Receive, cap_s: float
+) -> None:
+    claim = take(sessions, receive())
+
+    with transaction(sessions) as session:
+        store.give_back(session, claim, FAILED, RetryPolicy(9, base_s=1e9, cap_s=cap_s))
+
+    row = ticket(sessions, claim.ticket_id)
+    assert timedelta(0) <= row.not_before - row.updated_at <= timedelta(seconds=cap_s)
 
 
 def test_a_ticket_is_not_claimed_before_its_time(sessions: Sessions, receive: Receive) -> None:

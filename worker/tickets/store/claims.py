@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Interval, case, cast, func, insert, literal, update
+from sqlalchemy import ColumnElement, case, func, insert, literal, update
 from sqlalchemy.orm import Session
 
 from worker.tickets.rows import Attempt, Finding, Reply, Ticket
@@ -124,7 +124,7 @@ def give_back(session: Session, claim: Claim, result: Result, policy: RetryPolic
         ),
         reason=result.reason,
         failures=Ticket.failures + 1,
-        not_before=func.now() + cast(func.concat(func.random() * longest_s, " s"), Interval),
+        not_before=func.now() + func.make_interval(0, 0, 0, 0, 0, 0, func.random() * longest_s),
         announced_at=None,
     )
     finish_attempt(session, claim, result, owned=state is not None)
