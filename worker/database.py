@@ -1,14 +1,31 @@
 """The connection to Postgres and the one place that commits."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 from sqlalchemy import Engine, create_engine
+from sqlalchemy.exc import InterfaceError, InternalError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session, sessionmaker
 
+from worker import logs
 from worker.errors import SettingsError
 
+log = logs.get(__name__)
+
 Sessions = sessionmaker[Session]
+Result = TypeVar("Result")
+
+UNAVAILABLE = (OperationalError, InterfaceError, InternalError, PoolTimeout)
+"""Postgres is down, restarting, full, read-only or overrun: the same statement may work later."""
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 2.0
+
+CONNECT_TIMEOUT_S = 4
+POOL_TIMEOUT_S = 8
+"""A webhook waits no longer for a connection; helpdesks give up after 10 seconds or so."""
+DEAD_PEER_MS = 10_000
+"""Sent data that nobody has acknowledged for so long means that the network is cut."""
 
 
 def connect(url: str, *, pool_size: int) -> Engine:
@@ -28,8 +45,16 @@ def connect(url: str, *, pool_size: int) -> Engine:
         url.replace("postgresql://", "postgresql+psycopg://", 1),
         pool_size=pool_size,
         max_overflow=4,
+        pool_timeout=POOL_TIMEOUT_S,
         pool_pre_ping=True,  # a restarted Postgres costs one ping, not one failed ticket
-        connect_args={"options": "-c timezone=utc -c statement_timeout=30s"},
+        connect_args={
+            "options": "-c timezone=utc -c statement_timeout=30s",
+            "connect_timeout": CONNECT_TIMEOUT_S,
+            "tcp_user_timeout": DEAD_PEER_MS,
+            "keepalives_idle": 5,
+            "keepalives_interval": 2,
+            "keepalives_count": 3,
+        },
     )
 
 
@@ -52,3 +77,32 @@ def transaction(factory: Sessions) -> Iterator[Session]:
     """One transaction: commits at the end of the block, rolls back on any error."""
     with factory() as session, session.begin():
         yield session
+
+
+def persistently(
+    factory: Sessions, step: Callable[[Session], Result], *, give_up: Callable[[float], bool]
+) -> Result:
+    """Do one step in a transaction, again and again while Postgres is unavailable.
+
+    The step must be safe to repeat: a commit whose answer is lost is done again. `give_up(s)`
+    waits so many seconds and says whether to stop trying.
+
+    Raises:
+        DBAPIError: Postgres is unavailable and `give_up` said so, or the step itself is wrong.
+    """
+    pause_s = FIRST_PAUSE_S
+    while True:
+        try:
+            with transaction(factory) as session:
+                return step(session)
+        except UNAVAILABLE as error:
+            log.warning("postgres_unavailable", error=reason(error), again_in_s=pause_s)
+            if give_up(pause_s):
+                raise
+        pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+
+
+def reason(error: Exception) -> str:
+    """What Postgres or the way to it said, in one line; no statement and no parameters."""
+    said = str(getattr(error, "orig", None) or error).strip()
+    return said.splitlines()[0] if said else type(error).__name__

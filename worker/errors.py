@@ -9,7 +9,8 @@
     │   ├── BodyTooLarge          413
     │   └── UnusableBody          422
     ├── Retryable                 trying the same ticket again can help
-    │   ├── EngineUnavailable     the engine is down or starting
+    │   ├── EngineUnavailable     the engine is down or stopping; the ticket has no part in it
+    │   ├── EngineCrashed         the engine died while it worked on this ticket, and others
     │   └── DeadlineExceeded      the engine took longer than the ticket may wait
     └── Hopeless                  trying again gives the same result
         ├── PromptTooLong         the ticket does not fit the engine's context
@@ -67,7 +68,11 @@ class Retryable(TriageError):
 
 
 class EngineUnavailable(Retryable):
-    """The engine is down or starting."""
+    """The engine is down, starting or stopping; that is not the ticket's doing."""
+
+
+class EngineCrashed(Retryable):
+    """The engine died while it worked on this ticket, which may be why."""
 
 
 class DeadlineExceeded(Retryable):

@@ -50,6 +50,9 @@ class Settings(BaseSettings):
         description="Engine profile: a name from `worker/engine/profiles/`, or `auto` "
         "(nemo-awq-32k with an NVIDIA GPU, else demo), or `scripted` (tests, no model).",
     )
+    scripted_latency_s: float = Field(
+        0.0, ge=0, description="Seconds the `scripted` engine takes for a ticket."
+    )
     in_flight: int = Field(
         16, ge=1, le=256, description="Tickets a worker triages at once; they share one batch."
     )
@@ -68,12 +71,36 @@ class Settings(BaseSettings):
         0.9, ge=0, le=1, description="From this on in every label field nobody has to look."
     )
 
+    engine_restarts: int = Field(
+        5, ge=0, le=100, description="Times in a row a dead engine is started again before the "
+        "worker ends.",
+    )  # fmt: skip
+
+    queues: str = Field(
+        "triage.live,triage.bulk,triage.replay",
+        pattern=r"^triage\.(live|bulk|replay|long)(,triage\.(live|bulk|replay|long))*$",
+        description="The queues a worker serves; of triage.live, triage.bulk, triage.replay and "
+        "triage.long.",
+    )
     lease_s: float = Field(
-        300.0, gt=0, description="Seconds a worker holds a ticket; then the sweep takes it back."
-    )
+        20.0, ge=2, le=3600, description="Seconds after which the sweep takes a ticket back whose "
+        "worker is dead; a living one renews its leases four times as often.",
+    )  # fmt: skip
     max_attempts: int = Field(
-        4, ge=1, le=100, description="Attempts on a ticket before a person gets it."
+        4, ge=1, le=100, description="Failed attempts on a ticket before a person gets it."
     )
+    max_crashes: int = Field(
+        3, ge=1, le=100, description="Times an engine or worker may die over a ticket before a "
+        "person gets it.",
+    )  # fmt: skip
+    drain_s: float = Field(
+        25.0, ge=0, description="Seconds a worker that is told to stop may take to finish what "
+        "it is working on; the rest is given back.",
+    )  # fmt: skip
+    pause_bulk_after_s: float = Field(
+        120.0, gt=0, description="Bulk and replay tickets wait while the oldest live ticket has "
+        "waited longer than this many seconds.",
+    )  # fmt: skip
     backoff_base_s: float = Field(
         5.0, gt=0, description="Upper bound of the first retry's delay in seconds; doubles."
     )
@@ -81,7 +108,7 @@ class Settings(BaseSettings):
         600.0, gt=0, description="Upper bound of any retry's delay in seconds."
     )
     sweep_interval_s: float = Field(
-        30.0, gt=0, description="Seconds between two sweeps for forgotten tickets."
+        5.0, gt=0, description="Seconds between two sweeps for forgotten tickets."
     )
     ready_file: Path = Field(
         Path("var/run/worker.ready"),
@@ -110,10 +137,13 @@ def load_settings(**overrides: object) -> Settings:
 
 def refuse_contradictions(settings: Settings) -> None:
     """Settings that are fine alone but make no sense together."""
-    if settings.lease_s <= settings.deadline_s:
+    queues = settings.queues.split(",")
+    if len(set(queues)) < len(queues):
+        raise SettingsError(f"TRIAGE_QUEUES names a queue twice: {settings.queues}")
+    if settings.backoff_base_s > settings.backoff_cap_s:
         raise SettingsError(
-            f"TRIAGE_LEASE_S is {settings.lease_s:g} but must be above "
-            f"TRIAGE_DEADLINE_S ({settings.deadline_s:g}): a running ticket would be taken away"
+            f"TRIAGE_BACKOFF_BASE_S is {settings.backoff_base_s:g} but must not be above "
+            f"TRIAGE_BACKOFF_CAP_S ({settings.backoff_cap_s:g})"
         )
     if settings.suggest_confidence > settings.auto_confidence:
         raise SettingsError(

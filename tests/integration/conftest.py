@@ -1,18 +1,21 @@
 """A migrated Postgres, emptied between tests, and a queue that remembers what was announced."""
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
-from kombu.exceptions import OperationalError as BrokerDown
 from sqlalchemy import Engine, text
 
 from schemas.ticket import IncomingTicket
 from tests.replies import GERMAN_BODY, GERMAN_SUBJECT, written
 from worker import database, migrate
 from worker.database import Sessions, transaction
+from worker.dispatch.celery_app import QUEUES, make_app
 from worker.dispatch.publish import Publisher
 from worker.dispatch.runtime import Runtime
+from worker.engine.contract import Engine as TextEngine
 from worker.engine.scripted import ScriptedEngine
+from worker.settings import load_settings
 from worker.tickets import store
 from worker.tickets.states import Queue
 from worker.tickets.store import RetryPolicy
@@ -37,17 +40,27 @@ def sessions(engine: Engine) -> Sessions:
 
 
 class Broker:
-    """Stands in for Celery's `send_task`: keeps messages, or is down."""
+    """A broker in this process's memory, and what was sent to it."""
 
     def __init__(self) -> None:
-        self.sent: list[tuple[int, str]] = []
-        self.is_down = False
+        self.app = make_app(load_settings(broker_url="memory://"))
+        self._taken: list[tuple[int, str]] = []
+        with self.app.connection_for_read() as connection:
+            for name in QUEUES:
+                queue = self.app.amqp.queues[name](connection.default_channel)
+                queue.declare()
+                queue.purge()
 
-    def send_task(self, name: str, *, kwargs: dict[str, int], queue: str) -> None:
-        assert name == "triage.ticket"
-        if self.is_down:
-            raise BrokerDown("connection refused")
-        self.sent.append((kwargs["ticket_id"], queue))
+    @property
+    def sent(self) -> list[tuple[int, str]]:
+        """Every message sent so far, as (ticket id, queue), queue by queue."""
+        with self.app.connection_for_read() as connection:
+            for name in QUEUES:
+                queue = self.app.amqp.queues[name](connection.default_channel)
+                while message := queue.get(no_ack=True):
+                    [_, kwargs, _] = message.decode()
+                    self._taken.append((kwargs["ticket_id"], name))
+        return self._taken
 
 
 @pytest.fixture
@@ -57,12 +70,19 @@ def broker() -> Broker:
 
 @pytest.fixture
 def publisher(broker: Broker, sessions: Sessions) -> Publisher:
-    return Publisher(broker, sessions)
+    return Publisher(broker.app, sessions)
+
+
+@pytest.fixture
+def dead_publisher(sessions: Sessions, tmp_path: Path) -> Publisher:
+    """A publisher whose broker is not there."""
+    settings = load_settings(broker_url=f"redis+socket://{tmp_path}/nobody.sock")
+    return Publisher(make_app(settings), sessions)
 
 
 @pytest.fixture
 def runtime(sessions: Sessions, publisher: Publisher, desk: Desk) -> Callable[..., Runtime]:
-    def make(engine: ScriptedEngine | None = None, worker: str = "worker-1") -> Runtime:
+    def make(engine: TextEngine | None = None, worker: str = "worker-1") -> Runtime:
         return Runtime(
             sessions=sessions,
             publisher=publisher,
@@ -70,7 +90,7 @@ def runtime(sessions: Sessions, publisher: Publisher, desk: Desk) -> Callable[..
             desk=desk,
             worker=worker,
             lease_s=60,
-            retries=RetryPolicy(max_attempts=3, base_s=0.001, cap_s=0.01),
+            retries=RetryPolicy(max_attempts=3, max_crashes=3, base_s=0.001, cap_s=0.01),
         )
 
     return make

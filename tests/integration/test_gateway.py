@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -56,6 +57,26 @@ def gateway(sessions: Sessions, publisher: Publisher) -> TestClient:
 def desk(sessions: Sessions, publisher: Publisher) -> Iterator[Desk]:
     with gateway(sessions, publisher) as client:
         yield Desk(client)
+
+
+@contextmanager
+def refusing(sessions: Sessions, failure: str) -> Iterator[None]:
+    """Has Postgres itself answer every new ticket with this error."""
+    with transaction(sessions) as session:
+        session.execute(
+            text(
+                "create function refuse() returns trigger language plpgsql as "
+                f"$$ begin raise {failure}; end $$"
+            )
+        )
+        session.execute(
+            text("create trigger refuse before insert on tickets execute function refuse()")
+        )
+    try:
+        yield
+    finally:
+        with transaction(sessions) as session:
+            session.execute(text("drop function refuse cascade"))
 
 
 def bodies(sessions: Sessions) -> list[str]:
@@ -181,11 +202,11 @@ def test_a_source_that_is_not_set_up_is_404(desk: Desk, source: str, says: str) 
 
 
 def test_a_dead_broker_still_gets_202_and_the_ticket_waits(
-    desk: Desk, broker: Broker, sessions: Sessions
+    sessions: Sessions, dead_publisher: Publisher
 ) -> None:
-    broker.is_down = True
+    with gateway(sessions, dead_publisher) as client:
+        assert Desk(client).send_ticket().status_code == 202
 
-    assert desk.send_ticket().status_code == 202
     with transaction(sessions) as session:
         assert session.scalars(select(Ticket.announced_at)).one() is None
 
@@ -201,6 +222,20 @@ def test_without_postgres_nothing_is_accepted_and_the_sender_is_told_when_to_ret
 
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
     assert (ready.status_code, healthy.status_code) == (503, 200)
+
+
+@pytest.mark.parametrize(
+    "failure", ["read_only_sql_transaction", "disk_full", "admin_shutdown", "query_canceled"]
+)
+def test_a_postgres_that_takes_nothing_is_a_503_and_goes_on_by_itself(
+    desk: Desk, sessions: Sessions, failure: str
+) -> None:
+    with refusing(sessions, failure):
+        refused = desk.send_ticket()
+    accepted = desk.send_ticket()
+
+    assert (refused.status_code, refused.headers["retry-after"]) == (503, "5")
+    assert accepted.status_code == 202
 
 
 def test_ready_means_the_schema_is_the_one_this_version_needs(

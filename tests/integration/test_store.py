@@ -16,8 +16,9 @@ from worker.tickets.states import MOVES, Outcome, Queue, State
 from worker.tickets.store import Claim, Received, Result, RetryPolicy
 
 REPLIED = Result(Outcome.REPLIED, None, {"language": "de"})
+CRASHED = Result(Outcome.CRASHED, "the engine died")
 FAILED = Result(Outcome.RETRY, "the engine is down")
-POLICY = RetryPolicy(max_attempts=2, base_s=0.001, cap_s=0.01)
+POLICY = RetryPolicy(max_attempts=2, max_crashes=2, base_s=0.001, cap_s=0.01)
 
 Receive = Callable[..., int]
 
@@ -108,7 +109,7 @@ def test_a_recorded_ticket_keeps_attempt_and_lineage(sessions: Sessions, receive
     claim = take(sessions, receive())
 
     with transaction(sessions) as session:
-        assert store.record(session, claim, REPLIED)
+        assert store.record(session, claim, REPLIED) is State.REPLIED
 
     row = ticket(sessions, claim.ticket_id)
     assert (row.state, row.language, row.claimed_by) == (State.REPLIED, "de", None)
@@ -122,15 +123,15 @@ def test_a_worker_that_lost_its_lease_keeps_the_attempt_and_changes_nothing_else
 ) -> None:
     late = take(sessions, receive(), worker="slow", lease_s=-1)
     with transaction(sessions) as session:
-        assert store.free_expired(session, max_attempts=5) == [late.ticket_id]
+        assert store.free_expired(session, max_crashes=5) == [late.ticket_id]
     quick = take(sessions, late.ticket_id, worker="quick")
 
     with transaction(sessions) as session:
-        assert not store.record(session, late, REPLIED)
+        assert store.record(session, late, REPLIED) is None
 
     assert ticket(sessions, late.ticket_id).claimed_by == "quick"
     with transaction(sessions) as session:
-        assert store.record(session, quick, REPLIED)
+        assert store.record(session, quick, REPLIED) is State.REPLIED
     outcomes = [attempt.outcome for attempt in attempts(sessions, late.ticket_id)]
     assert outcomes == [Outcome.SUPERSEDED, Outcome.REPLIED]
 
@@ -158,7 +159,7 @@ def test_a_retry_is_due_within_the_policy_s_bound(
     claim = take(sessions, receive())
 
     with transaction(sessions) as session:
-        store.give_back(session, claim, FAILED, RetryPolicy(9, base_s=1e9, cap_s=cap_s))
+        store.give_back(session, claim, FAILED, RetryPolicy(9, 9, base_s=1e9, cap_s=cap_s))
 
     row = ticket(sessions, claim.ticket_id)
     assert timedelta(0) <= row.not_before - row.updated_at <= timedelta(seconds=cap_s)
@@ -167,10 +168,80 @@ def test_a_retry_is_due_within_the_policy_s_bound(
 def test_a_ticket_is_not_claimed_before_its_time(sessions: Sessions, receive: Receive) -> None:
     claim = take(sessions, receive())
     with transaction(sessions) as session:
-        store.give_back(session, claim, FAILED, RetryPolicy(9, base_s=1e6, cap_s=1e6))
+        store.give_back(session, claim, FAILED, RetryPolicy(9, 9, base_s=1e6, cap_s=1e6))
 
     with transaction(sessions) as session:
         assert store.claim(session, claim.ticket_id, worker="w", lease_s=60) is None
+
+
+def test_a_record_repeated_because_its_answer_was_lost_changes_nothing(
+    sessions: Sessions, receive: Receive
+) -> None:
+    claim = take(sessions, receive())
+
+    for _ in range(2):
+        with transaction(sessions) as session:
+            assert store.record(session, claim, REPLIED) is State.REPLIED
+
+    [attempt] = attempts(sessions, claim.ticket_id)
+    assert attempt.outcome == Outcome.REPLIED
+
+
+def test_a_renewed_lease_does_not_run_out(sessions: Sessions, receive: Receive) -> None:
+    claim = take(sessions, receive(), lease_s=-1)
+
+    with transaction(sessions) as session:
+        store.extend(session, [claim.ticket_id], worker=claim.worker, lease_s=60)
+        assert store.free_expired(session, max_crashes=5) == []
+
+
+def test_a_worker_cannot_renew_a_lease_it_has_lost(sessions: Sessions, receive: Receive) -> None:
+    claim = take(sessions, receive(), worker="quick", lease_s=-1)
+
+    with transaction(sessions) as session:
+        store.extend(session, [claim.ticket_id], worker="slow", lease_s=60)
+        assert store.free_expired(session, max_crashes=5) == [claim.ticket_id]
+
+
+def test_a_ticket_over_which_engines_die_goes_to_a_person_with_all_attempts_kept(
+    sessions: Sessions, receive: Receive
+) -> None:
+    ticket_id, states = receive(), []
+    for _ in range(POLICY.max_crashes):
+        claim = take(sessions, ticket_id)
+        with transaction(sessions) as session:
+            states.append(store.crashed(session, claim, CRASHED, POLICY))
+
+    assert states == [State.RECEIVED, State.NEEDS_HUMAN]
+    assert ticket(sessions, ticket_id).failures == 0
+    outcomes = [attempt.outcome for attempt in attempts(sessions, ticket_id)]
+    assert outcomes == [Outcome.CRASHED, Outcome.CRASHED]
+
+
+def test_a_ticket_whose_workers_die_goes_to_a_person(sessions: Sessions, receive: Receive) -> None:
+    ticket_id = receive()
+    for _ in range(POLICY.max_crashes):
+        take(sessions, ticket_id, lease_s=-1)
+        with transaction(sessions) as session:
+            store.free_expired(session, max_crashes=POLICY.max_crashes)
+
+    row = ticket(sessions, ticket_id)
+    assert (row.state, row.reason) == (State.NEEDS_HUMAN, "the worker stopped answering")
+
+
+def test_the_oldest_live_ticket_that_is_due_tells_how_late_the_desk_is(
+    sessions: Sessions, receive: Receive
+) -> None:
+    receive("waits"), receive("is in work"), receive("comes later")
+    with transaction(sessions) as session:
+        session.execute(text("update tickets set not_before = now() - interval '1 minute'"))
+        session.execute(text(
+            "update tickets set not_before = now() + interval '1 hour' "
+            "where external_id = 'comes later'"
+        ))  # fmt: skip
+        assert 60 <= store.oldest_live_s(session) < 70
+        session.execute(text("update tickets set queue = 'triage.bulk'"))
+        assert store.oldest_live_s(session) == 0
 
 
 def test_a_released_ticket_has_lost_no_try_and_can_be_claimed_at_once(

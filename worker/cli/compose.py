@@ -1,9 +1,9 @@
 """The composition root: settings in, wired parts out."""
 
 import os
+import secrets
 import signal
 import socket
-import sys
 import threading
 from collections.abc import Callable
 
@@ -13,10 +13,13 @@ from worker.database import Sessions
 from worker.dispatch.celery_app import make_app
 from worker.dispatch.publish import Publisher
 from worker.dispatch.runtime import Runtime
+from worker.dispatch.serve import Plan
+from worker.dispatch.sweep import Sweep
 from worker.engine.contract import Engine
 from worker.engine.grammar import reply_grammar
 from worker.engine.profiles import load_profile
 from worker.engine.scripted import ScriptedEngine, first_labels
+from worker.engine.supervised import SupervisedEngine
 from worker.errors import SettingsError
 from worker.settings import Settings
 from worker.tickets.store import RetryPolicy
@@ -65,13 +68,18 @@ def read_taxonomy(settings: Settings) -> Taxonomy:
         raise SettingsError(f"TRIAGE_TAXONOMY: {settings.taxonomy}: {error}") from error
 
 
-def start_engine(settings: Settings) -> Engine:
+def start_engine(settings: Settings) -> SupervisedEngine:
     """Start the engine of the configured profile; returns when it can answer."""
+    return SupervisedEngine(engine_maker(settings), restarts=settings.engine_restarts)
+
+
+def engine_maker(settings: Settings) -> Callable[[], Engine]:
     if settings.profile == SCRIPTED:
-        return ScriptedEngine(first_labels(read_taxonomy(settings)))
+        script = first_labels(read_taxonomy(settings))
+        return lambda: ScriptedEngine(script, latency_s=settings.scripted_latency_s)
     from worker.engine.vllm_engine import VllmEngine  # noqa: PLC0415  # only workers have vLLM
 
-    return VllmEngine(load_profile(settings.profile))
+    return lambda: VllmEngine(load_profile(settings.profile))
 
 
 def make_runtime(settings: Settings, engine: Engine, sessions: Sessions, publisher: Publisher,
@@ -83,20 +91,45 @@ def make_runtime(settings: Settings, engine: Engine, sessions: Sessions, publish
         desk=desk,
         worker=worker_name(),
         lease_s=settings.lease_s,
-        retries=RetryPolicy(settings.max_attempts, settings.backoff_base_s, settings.backoff_cap_s),
+        retries=RetryPolicy(
+            max_attempts=settings.max_attempts,
+            max_crashes=settings.max_crashes,
+            base_s=settings.backoff_base_s,
+            cap_s=settings.backoff_cap_s,
+        ),
+    )
+
+
+def make_plan(settings: Settings) -> Plan:
+    return Plan(
+        in_flight=settings.in_flight,
+        queues=settings.queues.split(","),
+        ready_file=settings.ready_file,
+        drain_s=settings.drain_s,
+        pause_bulk_after_s=settings.pause_bulk_after_s,
+    )
+
+
+def make_sweep(settings: Settings, sessions: Sessions) -> Sweep:
+    return Sweep(
+        sessions,
+        make_publisher(settings, sessions),
+        max_crashes=settings.max_crashes,
+        lease_s=settings.lease_s,
     )
 
 
 def worker_name() -> str:
-    """Unique among running workers, and it says where to look: `worker-4711@host`."""
-    return f"worker-{os.getpid()}@{socket.gethostname()}"
+    """Unlike any other worker's, and it says where to look: `worker-4711-9f3a@host`."""
+    return f"worker-{os.getpid()}-{secrets.token_hex(2)}@{socket.gethostname()}"
 
 
 def stop_on_eof() -> None:
     """Stop this process, as by SIGTERM, when standard input ends: when its supervisor is gone."""
 
     def wait() -> None:
-        sys.stdin.buffer.read()
+        while os.read(0, 1024):  # not sys.stdin: its lock would abort the interpreter's exit
+            pass
         os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=wait, name="stop-on-eof", daemon=True).start()

@@ -8,10 +8,9 @@ from rich.console import Console
 
 from worker import logs
 from worker.cli import compose
-from worker.dispatch.celery_app import QUEUES, make_app
+from worker.dispatch.celery_app import make_app
 from worker.dispatch.publish import Publisher
-from worker.dispatch.serve import AHEAD, serve
-from worker.dispatch.sweep import sweep_until
+from worker.dispatch.serve import AHEAD, Service
 from worker.dispatch.tasks import register
 from worker.gateway.app import create_app
 from worker.gateway.webhooks import Intake
@@ -47,13 +46,13 @@ def gateway(stop_on_eof: StopOnEof = False) -> None:
 
 
 def worker(
-    queues: Annotated[str, typer.Option(help="Queues to serve, the first comes first.")] = ",".join(
-        QUEUES[:3]
-    ),
+    queues: Annotated[
+        str | None, typer.Option(help="Queues to serve, the first comes first; TRIAGE_QUEUES.")
+    ] = None,
     stop_on_eof: StopOnEof = False,
 ) -> None:
     """Start the engine, then triage tickets."""
-    settings = load_settings()
+    settings = load_settings(**({"queues": queues} if queues else {}))
     logs.configure(settings.log_level)
     if stop_on_eof:
         compose.stop_on_eof()
@@ -64,13 +63,7 @@ def worker(
     try:
         run = compose.make_runtime(settings, engine, sessions, Publisher(app, sessions), desk)
         register(app, run)
-        code = serve(
-            app,
-            name=run.worker,
-            in_flight=settings.in_flight,
-            queues=queues.split(","),
-            ready_file=settings.ready_file,
-        )
+        code = Service(app, run, engine, compose.make_plan(settings)).serve()
     finally:
         engine.stop()
     raise typer.Exit(code)
@@ -85,14 +78,11 @@ def sweep(
     logs.configure(settings.log_level)
     if stop_on_eof:
         compose.stop_on_eof()
-    sessions = compose.open_database(settings, pool_size=2)
-    sweep_until(
-        (lambda _: True) if once else compose.until_signalled(),
-        sessions,
-        compose.make_publisher(settings, sessions),
-        interval_s=settings.sweep_interval_s,
-        max_attempts=settings.max_attempts,
-    )
+    sweeping = compose.make_sweep(settings, compose.open_database(settings, pool_size=2))
+    if once:
+        sweeping.once()
+    else:
+        sweeping.until(compose.until_signalled(), interval_s=settings.sweep_interval_s)
 
 
 def migrate() -> None:

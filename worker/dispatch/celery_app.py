@@ -9,6 +9,9 @@ from worker.settings import Settings
 TASK = "triage.ticket"
 QUEUES = ("triage.live", "triage.bulk", "triage.replay", "triage.long")
 """In the order in which a worker serves them."""
+PATIENT_QUEUES = frozenset({"triage.bulk", "triage.replay"})
+"""These stand still while live tickets wait too long."""
+REDIS = ("redis", "rediss", "sentinel")
 
 
 def make_app(settings: Settings) -> Celery:
@@ -23,9 +26,9 @@ def make_app(settings: Settings) -> Celery:
             "or run `triage up`, which brings a broker"
         )
     app = Celery("triage", broker=settings.broker_url, set_as_current=False)
-    is_redis = settings.broker_url.startswith(("redis", "rediss"))
+    is_redis = settings.broker_url.startswith(REDIS)
     app.conf.update(
-        task_queues=[queue(name, is_redis=is_redis) for name in QUEUES],
+        task_queues=[quorum_queue(name) for name in QUEUES],
         task_default_queue=QUEUES[0],
         task_create_missing_queues=False,
         task_serializer="json",
@@ -36,6 +39,8 @@ def make_app(settings: Settings) -> Celery:
         task_acks_on_failure_or_timeout=True,  # but not its own failure: the row has the retry
         task_reject_on_worker_lost=True,
         worker_prefetch_multiplier=1,  # what waits should wait where every worker sees it
+        worker_detect_quorum_queues=True,  # they know no prefetch limit over several queues
+        worker_consumer="worker.dispatch.dead_letters:Consumer",
         worker_cancel_long_running_tasks_on_connection_loss=False,  # a claim makes doubles harmless
         worker_hijack_root_logger=False,
         worker_redirect_stdouts=False,
@@ -52,17 +57,23 @@ def make_app(settings: Settings) -> Celery:
 AMQP_OPTIONS = {"confirm_publish": True, "max_retries": 1}
 
 
-def queue(name: str, *, is_redis: bool) -> KombuQueue:
-    """One queue; on RabbitMQ a quorum queue, which survives the loss of a broker's node."""
-    arguments = None if is_redis else {"x-queue-type": "quorum"}
-    return KombuQueue(name, routing_key=name, durable=True, queue_arguments=arguments)
+def quorum_queue(name: str) -> KombuQueue:
+    """A queue that on RabbitMQ survives the loss of a broker's node; Redis ignores the argument."""
+    return KombuQueue(
+        name, routing_key=name, durable=True, queue_arguments={"x-queue-type": "quorum"}
+    )
+
+
+DEAD = quorum_queue("triage.dead")
+"""Where messages go that no worker can read. Nobody consumes it."""
 
 
 def redis_options(settings: Settings) -> dict[str, object]:
     return {
-        # Redis hands a message out again after this; it must outlast the longest ticket.
-        "visibility_timeout": int(settings.lease_s * 2),
+        # Redis hands a message out again after this; it should outlast the longest ticket.
+        "visibility_timeout": int(2 * settings.deadline_s),
         "unacked_restore_interval": 10,
+        "unacked_restore_throttle": 1,  # look each time, not each tenth
         "queue_order_strategy": "priority",  # live before bulk before replay
         "socket_timeout": 10,
         "socket_connect_timeout": 4,

@@ -3,17 +3,23 @@
 import time
 from collections.abc import Iterable
 
+from amqp.exceptions import AMQPError, MessageNacked
 from celery import Celery
 from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
 
 from schemas.message import TicketMessage
 from worker import logs
-from worker.database import Sessions, transaction
-from worker.dispatch.celery_app import TASK
+from worker.database import UNAVAILABLE, Sessions, reason, transaction
+from worker.dispatch.celery_app import QUEUES, TASK
 from worker.tickets import store
 
 log = logs.get(__name__)
 
+BROKER_DOWN = (OperationalError, OSError, AMQPError, MessageNacked, RedisError)
+"""What kombu raises when a broker refuses, hangs or is gone."""
+SEND_TIMEOUT_S = 3.0
+"""For the broker to take a message and to confirm that it has it."""
 PAUSE_S = 5.0
 """After a failure nothing is sent for so long: a webhook must not wait for a dead broker."""
 
@@ -36,16 +42,42 @@ class Publisher:
         for ticket_id, queue in tickets:
             try:
                 self._send(ticket_id, queue)
-            except (OperationalError, ConnectionError, TimeoutError) as error:
+            except BROKER_DOWN as error:
                 self._paused_until = time.monotonic() + PAUSE_S
                 log.warning("broker_unreachable", error=str(error), sent=len(sent))
                 break
             sent.append(ticket_id)
         if sent:
+            self._note(sent)
+        return len(sent)
+
+    def depths(self) -> dict[str, int]:
+        """How many messages wait in each queue.
+
+        Raises:
+            One of BROKER_DOWN: the broker cannot be reached.
+        """
+        with self._app.connection_or_acquire() as connection:
+            connection.ensure_connection(max_retries=1)
+            with connection.channel() as channel:
+                return {
+                    name: self._app.amqp.queues[name](channel).queue_declare().message_count
+                    for name in QUEUES
+                }
+
+    def _note(self, sent: list[int]) -> None:
+        try:
             with transaction(self._sessions) as session:
                 store.announced(session, sent)
-        return len(sent)
+        except UNAVAILABLE as error:  # the sweep will announce them once more, which does no harm
+            log.warning("postgres_unavailable", error=reason(error))
 
     def _send(self, ticket_id: int, queue: str) -> None:
         message = TicketMessage(ticket_id=ticket_id)
-        self._app.send_task(TASK, kwargs=message.model_dump(), queue=queue)
+        self._app.send_task(
+            TASK,
+            kwargs=message.model_dump(),
+            queue=queue,
+            timeout=SEND_TIMEOUT_S,
+            confirm_timeout=SEND_TIMEOUT_S,
+        )

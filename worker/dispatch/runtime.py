@@ -1,17 +1,28 @@
 """What a worker process holds while it runs: made once, handed to every task."""
 
-from dataclasses import dataclass
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeVar
 
-from worker.database import Sessions
+from sqlalchemy.orm import Session
+
+from worker.database import Sessions, persistently
+from worker.dispatch.holding import Held, Suspects
 from worker.dispatch.publish import Publisher
 from worker.engine.contract import Engine
 from worker.tickets.store import RetryPolicy
 from worker.triage.pipeline import Desk
 
+Result = TypeVar("Result")
+
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
-    """`worker` is this process's name in claims; `lease_s` how long it may hold a ticket."""
+    """`worker` is this process's name in claims; `lease_s` how long a claim lasts unrenewed.
+
+    `giving_up` is set when the process has to end now: what is running is given back.
+    """
 
     sessions: Sessions
     publisher: Publisher
@@ -20,3 +31,14 @@ class Runtime:
     worker: str
     lease_s: float
     retries: RetryPolicy
+    held: Held = field(default_factory=Held)
+    suspects: Suspects = field(default_factory=Suspects)
+    giving_up: threading.Event = field(default_factory=threading.Event)
+
+    def in_postgres(self, step: Callable[[Session], Result]) -> Result:
+        """Do one step of a ticket's journey; while Postgres is away, wait for it.
+
+        Raises:
+            DBAPIError: Postgres is away and the process has to end.
+        """
+        return persistently(self.sessions, step, give_up=self.giving_up.wait)

@@ -1,21 +1,23 @@
 """Finds rows the queue forgot and nudges again: what makes a lost message cost only seconds."""
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from sqlalchemy.exc import OperationalError
-
 from worker import logs
-from worker.database import Sessions, transaction
-from worker.dispatch.publish import Publisher
+from worker.database import UNAVAILABLE, Sessions, reason, transaction
+from worker.dispatch.celery_app import QUEUES
+from worker.dispatch.publish import BROKER_DOWN, Publisher
 from worker.tickets import store
 
 log = logs.get(__name__)
 
 UNANNOUNCED_S = 10.0
 """A ticket that just came in is about to be announced by the gateway itself."""
-ANNOUNCED_S = 900.0
-"""Announced this long ago and still waiting: the message may be lost, or the backlog is long."""
+OVERDUE_S = 30.0
+"""Announced this long ago, still waiting and its queue empty: the broker lost the message."""
+LOST_S = 3600.0
+"""Announced this long ago, it is announced again even though its queue still has messages."""
 BATCH = 1000
 
 
@@ -27,34 +29,61 @@ class Swept:
     announced: int
 
 
-def sweep(sessions: Sessions, publisher: Publisher, *, max_attempts: int) -> Swept | None:
-    """Sweep once; None if another sweep is at work."""
-    with transaction(sessions) as session:
-        if not store.is_ours(session):
-            return None
-        freed = store.free_expired(session, max_attempts=max_attempts)
-        waiting = store.waiting(
-            session, unannounced_s=UNANNOUNCED_S, announced_s=ANNOUNCED_S, limit=BATCH
-        )
-    announced = publisher.announce(waiting)
-    if freed or waiting:
-        log.info("swept", freed=len(freed), waiting=len(waiting), announced=announced)
-    return Swept(len(freed), announced)
+class Sweep:
+    """Frees tickets whose worker died and announces what waits without a message.
 
+    While Postgres was away no worker could renew its leases: a lease that ran out proves nothing
+    until `lease_s` seconds later, so that results which waited for Postgres are still recorded.
+    """
 
-def sweep_until(
-    stopped: Callable[[float], bool],
-    sessions: Sessions,
-    publisher: Publisher,
-    *,
-    interval_s: float,
-    max_attempts: int,
-) -> None:
-    """Sweep every `interval_s` seconds until `stopped(interval_s)`, which waits, says so."""
-    while True:
+    def __init__(
+        self, sessions: Sessions, publisher: Publisher, *, max_crashes: int, lease_s: float
+    ) -> None:
+        self._sessions, self._publisher = sessions, publisher
+        self._max_crashes, self._lease_s = max_crashes, lease_s
+        self._frees_from = 0.0
+
+    def once(self) -> Swept | None:
+        """Sweep once; None if another sweep is at work or Postgres is unavailable."""
         try:
-            sweep(sessions, publisher, max_attempts=max_attempts)
-        except OperationalError as error:
-            log.warning("postgres_unreachable", error=str(error.orig))
-        if stopped(interval_s):
-            return
+            return self._sweep()
+        except UNAVAILABLE as error:
+            log.warning("postgres_unavailable", error=reason(error))
+            self._frees_from = time.monotonic() + self._lease_s
+            return None
+
+    def until(self, stopped: Callable[[float], bool], *, interval_s: float) -> None:
+        """Sweep every `interval_s` seconds until `stopped(interval_s)`, which waits, says so."""
+        while True:
+            self.once()
+            if stopped(interval_s):
+                return
+
+    def _sweep(self) -> Swept | None:
+        freed: list[int] = []
+        empty = self._empty_queues()
+        with transaction(self._sessions) as session:
+            if not store.is_ours(session):
+                return None
+            if time.monotonic() >= self._frees_from:
+                freed = store.free_expired(session, max_crashes=self._max_crashes)
+            waiting = [
+                *store.unannounced(session, older_than_s=UNANNOUNCED_S, limit=BATCH),
+                *store.announced_long_ago(
+                    session, older_than_s=OVERDUE_S, queues=empty, limit=BATCH
+                ),
+                *store.announced_long_ago(
+                    session, older_than_s=LOST_S, queues=set(QUEUES) - empty, limit=BATCH
+                ),
+            ]
+        announced = self._publisher.announce(waiting)
+        if freed or waiting:
+            log.info("swept", freed=len(freed), waiting=len(waiting), announced=announced)
+        return Swept(len(freed), announced)
+
+    def _empty_queues(self) -> set[str]:
+        try:
+            return {queue for queue, count in self._publisher.depths().items() if count == 0}
+        except BROKER_DOWN as error:
+            log.warning("broker_unreachable", error=str(error))
+            return set()

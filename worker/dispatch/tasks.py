@@ -1,24 +1,39 @@
 """Triages one ticket, from its claim to its record. Celery carries; the row decides."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import structlog
 from celery import Celery
-from pydantic import ValidationError
+from celery.exceptions import Reject
+from sqlalchemy.orm import Session
 
 from schemas.message import TicketMessage
 from worker import logs
-from worker.database import transaction
-from worker.dispatch.celery_app import TASK
+from worker.database import UNAVAILABLE
+from worker.dispatch.celery_app import QUEUES, TASK
 from worker.dispatch.runtime import Runtime
-from worker.errors import Retryable
+from worker.errors import EngineCrashed, EngineUnavailable, Retryable
 from worker.tickets import store
-from worker.tickets.states import Outcome
+from worker.tickets.states import Outcome, State
 from worker.tickets.store import Claim, Result
 from worker.triage import pipeline
 from worker.triage.pipeline import Triaged
 
 log = logs.get(__name__)
+
+LOOK_S = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a claim ends. `step` does it in Postgres and gives the ticket's new state (None if the
+    lease was lost); `is_due` says whether a ticket that waits again can be taken at once."""
+
+    step: Callable[[Session], State | None]
+    is_due: bool = False
 
 
 def register(app: Celery, run: Runtime) -> None:
@@ -26,34 +41,74 @@ def register(app: Celery, run: Runtime) -> None:
 
     @app.task(name=TASK)  # type: ignore[untyped-decorator]  # Celery has no types
     def triage_ticket(**message: Any) -> None:
-        try:
-            ticket_id = TicketMessage.model_validate(message).ticket_id
-        except ValidationError as error:
-            log.warning("message_unreadable", errors=error.error_count())
-            return
+        ticket_id = TicketMessage.model_validate(message).ticket_id
         with structlog.contextvars.bound_contextvars(ticket_id=ticket_id):
-            triage_one(ticket_id, run)
+            try:
+                triage_one(ticket_id, run)
+            except UNAVAILABLE as error:  # this process ends and Postgres is away
+                raise Reject(requeue=True) from error
 
 
 def triage_one(ticket_id: int, run: Runtime) -> None:
-    """Triage one ticket, unless another worker already holds it or it is done."""
-    with transaction(run.sessions) as session:
-        claim = store.claim(session, ticket_id, worker=run.worker, lease_s=run.lease_s)
+    """Triage one ticket, unless another worker already holds it or it is done.
+
+    Raises:
+        Reject: the process ends before the ticket was claimed.
+        DBAPIError: the process ends and Postgres is away; the lease will run out.
+    """
+    wait_for_engine(run)
+    claim = run.in_postgres(
+        partial(store.claim, ticket_id=ticket_id, worker=run.worker, lease_s=run.lease_s)
+    )
     if claim is None:
         log.info("nothing_to_claim")
         return
+    with run.held.hold(claim):
+        ending = work_on(claim, run)
+        state = run.in_postgres(ending.step)
+    log.info("ticket_left", attempt=claim.attempt, state=state or "lease lost")
+    if state is State.RECEIVED and ending.is_due:
+        run.publisher.announce([(claim.ticket_id, claim.queue)])
+
+
+def wait_for_engine(run: Runtime) -> None:
+    """Return when there is an engine: no ticket is claimed without one.
+
+    Raises:
+        Reject: the process ends first; another worker gets the message.
+    """
+    while not run.engine.is_alive():
+        if run.giving_up.wait(LOOK_S):
+            raise Reject(requeue=True)
+
+
+def work_on(claim: Claim, run: Runtime) -> Ending:
+    """Triage a claimed ticket, whatever happens; how its claim ends."""
     try:
-        triaged = pipeline.triage(claim.subject, claim.body, claim.locale, run.engine, run.desk)
+        with run.suspects.watch(claim) as is_to_blame:
+            triaged = pipeline.triage(
+                claim.subject,
+                claim.body,
+                claim.locale,
+                run.engine,
+                run.desk,
+                priority=QUEUES.index(claim.queue),
+            )
+    except EngineCrashed as error:
+        if is_to_blame():
+            return crash(claim, str(error), run)
+        return release(claim, "the engine died over another ticket")
+    except EngineUnavailable as error:
+        return release(claim, str(error))
     except Retryable as error:
-        give_back(claim, str(error), run)
+        return failure(claim, str(error), run)
     except Exception as error:  # a bug must not hold a ticket until its lease ends
         log.exception("triage_failed")
-        give_back(claim, f"unexpected {type(error).__name__}: see the worker's log", run)
-    else:
-        record(claim, triaged, run)
+        return failure(claim, f"unexpected {type(error).__name__}: see the worker's log", run)
+    return record(claim, triaged, run)
 
 
-def record(claim: Claim, triaged: Triaged, run: Runtime) -> None:
+def record(claim: Claim, triaged: Triaged, run: Runtime) -> Ending:
     result = Result(
         outcome=Outcome.NEEDS_HUMAN if triaged.reason else Outcome.REPLIED,
         reason=triaged.reason,
@@ -61,18 +116,24 @@ def record(claim: Claim, triaged: Triaged, run: Runtime) -> None:
         reply=reply_columns(triaged),
         findings=[(finding.check, finding.detail) for finding in triaged.findings],
     )
-    with transaction(run.sessions) as session:
-        owned = store.record(session, claim, result)
-    event = "ticket_triaged" if owned else "lease_lost"
-    log.info(event, attempt=claim.attempt, outcome=result.outcome, reason=result.reason)
+    return Ending(partial(store.record, claim=claim, result=result))
 
 
-def give_back(claim: Claim, reason: str, run: Runtime) -> None:
-    lineage = engine_columns(run)
-    result = Result(Outcome.RETRY, reason, {**lineage, "queue_ms": claim.waited_ms})
-    with transaction(run.sessions) as session:
-        state = store.give_back(session, claim, result, run.retries)
-    log.warning("ticket_given_back", attempt=claim.attempt, state=state, reason=reason)
+def failure(claim: Claim, reason: str, run: Runtime) -> Ending:
+    log.warning("ticket_failed", attempt=claim.attempt, reason=reason)
+    result = Result(Outcome.RETRY, reason, columns_without_output(claim, run))
+    return Ending(partial(store.give_back, claim=claim, result=result, policy=run.retries))
+
+
+def crash(claim: Claim, reason: str, run: Runtime) -> Ending:
+    log.error("engine_crashed_over_ticket", attempt=claim.attempt, crashes=claim.crashes + 1)
+    result = Result(Outcome.CRASHED, reason, columns_without_output(claim, run))
+    step = partial(store.crashed, claim=claim, result=result, policy=run.retries)
+    return Ending(step, is_due=True)
+
+
+def release(claim: Claim, reason: str) -> Ending:
+    return Ending(partial(store.release, claim=claim, reason=reason), is_due=True)
 
 
 def attempt_columns(claim: Claim, triaged: Triaged, run: Runtime) -> dict[str, Any]:
@@ -81,8 +142,7 @@ def attempt_columns(claim: Claim, triaged: Triaged, run: Runtime) -> dict[str, A
         "language": triaged.language.code,
         "language_probability": triaged.language.probability,
         "language_evidence": triaged.language.evidence,
-        "queue_ms": claim.waited_ms,
-        **engine_columns(run),
+        **columns_without_output(claim, run),
     }
     if written := triaged.generation:
         columns |= {
@@ -96,9 +156,10 @@ def attempt_columns(claim: Claim, triaged: Triaged, run: Runtime) -> dict[str, A
     return columns
 
 
-def engine_columns(run: Runtime) -> dict[str, Any]:
+def columns_without_output(claim: Claim, run: Runtime) -> dict[str, Any]:
     identity, desk = run.engine.identity, run.desk
     return {
+        "queue_ms": claim.waited_ms,
         "profile": identity.profile,
         "model": identity.model,
         "quantization": identity.quantization,

@@ -14,13 +14,17 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One generation. `grammar` is EBNF; `max_tokens` admits the longest text it allows."""
+    """One generation. `grammar` is EBNF; `max_tokens` admits the longest text it allows.
+
+    Of the requests that wait, those with the lowest `priority` go first.
+    """
 
     prompt: Prompt
     grammar: str
     max_tokens: int
     temperature: float
     seed: int
+    priority: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +72,13 @@ class Engine(Protocol):
         Raises:
             PromptTooLong: the prompt does not fit the engine's context (no retry helps).
             DeadlineExceeded: time is up; the request has left the engine.
-            EngineUnavailable: the engine is down (a retry helps).
+            EngineUnavailable: the engine is down or was stopped.
+            EngineCrashed: the engine died meanwhile.
         """
+        ...
+
+    def is_alive(self) -> bool:
+        """Whether `generate` can be expected to answer; costs nothing."""
         ...
 
     def stop(self) -> None:

@@ -4,13 +4,14 @@ For unit tests, for trying the services without a model (`TRIAGE_PROFILE=scripte
 measuring everything but the engine. It keeps the contract, deadlines and context included.
 """
 
+import threading
 import time
 from collections.abc import Callable
 
 from schemas.reply import canonical_json, label_values
 from schemas.taxonomy import Taxonomy
 from worker.engine.contract import Generation, Identity, Prompt, Request, Token
-from worker.errors import DeadlineExceeded, PromptTooLong
+from worker.errors import DeadlineExceeded, EngineUnavailable, PromptTooLong
 
 Script = Callable[[Prompt], str]
 CHARACTERS_IN_A_TOKEN = 4
@@ -30,6 +31,7 @@ class ScriptedEngine:
         self.identity = Identity("scripted", "scripted", "none", "scripted")
         self._script, self._latency_s, self._max_model_len = script, latency_s, max_model_len
         self._token_logprob = min(0.0, probability - 1.0)
+        self._stopped = threading.Event()
 
     def generate(self, request: Request, *, deadline_s: float) -> Generation:
         started = time.monotonic()
@@ -37,7 +39,8 @@ class ScriptedEngine:
         prompt_tokens = text_chars // CHARACTERS_IN_A_TOKEN
         if prompt_tokens + request.max_tokens > self._max_model_len:
             raise PromptTooLong(f"the prompt takes {prompt_tokens} tokens: too long to answer")
-        time.sleep(min(self._latency_s, deadline_s))
+        if self._stopped.wait(min(self._latency_s, deadline_s)):
+            raise EngineUnavailable("the engine was stopped")
         if self._latency_s > deadline_s:
             raise DeadlineExceeded(f"no answer within {deadline_s:g} s")
         text = self._script(request.prompt)
@@ -50,8 +53,12 @@ class ScriptedEngine:
             engine_ms=int((time.monotonic() - started) * 1000),
         )
 
+    def is_alive(self) -> bool:
+        return not self._stopped.is_set()
+
     def stop(self) -> None:
-        """Nothing runs."""
+        """Everything that is being written ends at once, unwritten."""
+        self._stopped.set()
 
 
 def first_labels(taxonomy: Taxonomy) -> Script:

@@ -10,7 +10,7 @@ import os
 import threading
 import time
 from collections.abc import Coroutine
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -18,7 +18,13 @@ from worker import logs
 from worker.engine.contract import Generation, Identity, Request, Token
 from worker.engine.profiles import Profile
 from worker.engine.tokens import PromptEncoder
-from worker.errors import DeadlineExceeded, EngineUnavailable, PromptTooLong, RequestRefused
+from worker.errors import (
+    DeadlineExceeded,
+    EngineCrashed,
+    EngineUnavailable,
+    PromptTooLong,
+    RequestRefused,
+)
 
 if TYPE_CHECKING:
     from vllm import RequestOutput
@@ -39,6 +45,7 @@ class VllmEngine:
         started = time.monotonic()
         os.environ.update(environment(profile))
         self.profile = profile
+        self._is_stopping = False
         self._encoder = PromptEncoder(profile.model_path, revision=profile.revision)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(
@@ -58,9 +65,13 @@ class VllmEngine:
                 f"{room} beside an answer of up to {request.max_tokens}"
             )
         started = time.monotonic()
+        if not self.is_alive():
+            raise EngineUnavailable("the engine is down")
         future = self._on_loop(self._generate(ids, request))
         try:
             output = future.result(deadline_s)
+        except CancelledError as error:
+            raise EngineUnavailable("the engine was stopped") from error
         except TimeoutError as error:
             future.cancel()  # aborts the request: its sequence slot is free again
             raise DeadlineExceeded(
@@ -84,16 +95,26 @@ class VllmEngine:
         final: RequestOutput
         prompt = TokensPrompt(prompt_token_ids=ids)
         try:
-            async for output in self._llm.generate(prompt, sampling, request_id=uuid4().hex):
+            async for output in self._llm.generate(
+                prompt, sampling, request_id=uuid4().hex, priority=request.priority
+            ):
                 final = output
         except EngineDeadError as error:
-            raise EngineUnavailable("the engine process died") from error
+            if self._is_stopping:
+                raise EngineUnavailable("the engine was stopped") from error
+            raise EngineCrashed("the engine died") from error
         except ValueError as error:
             raise RequestRefused(f"the engine refused the request: {error}") from error
         return final
 
+    def is_alive(self) -> bool:
+        return not self._is_stopping and not self._llm.errored
+
     def stop(self) -> None:
-        """End the engine and wait for its process. Running requests end as `abort`."""
+        """End the engine and wait for its process. What it is writing ends, unwritten."""
+        if self._is_stopping:
+            return
+        self._is_stopping = True
         self._on_loop(shut_down(self._llm)).result()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
@@ -115,7 +136,12 @@ async def load(profile: Profile) -> "AsyncLLM":
 
 
 async def shut_down(llm: "AsyncLLM") -> None:
-    llm.shutdown()
+    """End vLLM's process, then every generation that waits for it."""
+    llm.shutdown(timeout=0)
+    waiting = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in waiting:
+        task.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
 
 
 def identity(profile: Profile) -> Identity:
@@ -149,6 +175,7 @@ def engine_arguments(profile: Profile) -> dict[str, Any]:
         "block_size": profile.block_size,
         "enable_chunked_prefill": profile.enable_chunked_prefill,
         "enforce_eager": profile.enforce_eager,
+        "scheduling_policy": "priority",
         "distributed_executor_backend": "uni",
         "structured_outputs_config": {"backend": "xgrammar"},
         "disable_log_stats": False,

@@ -8,12 +8,11 @@ import anyio.to_thread
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 from sqlalchemy import text
-from sqlalchemy.exc import OperationalError, ProgrammingError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.exc import ProgrammingError
 from starlette.concurrency import run_in_threadpool
 
 from worker import logs, migrate
-from worker.database import Sessions, transaction
+from worker.database import UNAVAILABLE, Sessions, reason, transaction
 from worker.errors import BodyTooLarge, Refused
 from worker.gateway.webhooks import Intake, Status
 from worker.helpdesk import Webhook
@@ -58,8 +57,8 @@ def create_app(intake: Intake, sessions: Sessions, *, max_body_bytes: int, threa
         return JSONResponse({"status": "not ready", "reason": reason}, status_code=503)
 
     app.add_exception_handler(Refused, refused)
-    app.add_exception_handler(OperationalError, postgres_down)
-    app.add_exception_handler(PoolTimeout, postgres_down)
+    for unavailable in UNAVAILABLE:
+        app.add_exception_handler(unavailable, postgres_unavailable)
     return app
 
 
@@ -95,10 +94,10 @@ async def refused(request: Request, error: Exception) -> JSONResponse:
     return JSONResponse({"status": "refused", "reason": str(error)}, status_code=error.status)
 
 
-async def postgres_down(request: Request, error: Exception) -> JSONResponse:
-    log.error("postgres_unreachable", path=request.url.path, error=type(error).__name__)
+async def postgres_unavailable(request: Request, error: Exception) -> JSONResponse:
+    log.error("postgres_unavailable", path=request.url.path, error=reason(error))
     return JSONResponse(
-        {"status": "unavailable", "reason": "Postgres does not answer: nothing was kept"},
+        {"status": "unavailable", "reason": "Postgres takes nothing now: nothing was kept"},
         status_code=503,
         headers={"Retry-After": str(RETRY_AFTER_S)},
     )

@@ -24,6 +24,7 @@ NAMES = {
     "fk": "fk_%(table_name)s_%(column_0_N_name)s",
     "pk": "pk_%(table_name)s",
 }
+RECEIVED = text("state = 'received'")
 
 
 class Row(DeclarativeBase):
@@ -40,8 +41,9 @@ class Row(DeclarativeBase):
 class Ticket(Row):
     """One customer message to be triaged. An edited message is another ticket.
 
-    `attempts` numbers the claims; `failures` counts those that used up a try: a ticket that was
-    given back because its worker stopped has lost nothing.
+    `attempts` numbers the claims; `failures` counts those that failed and `crashes` those during
+    which the engine or its worker died. A ticket that was given back because its worker stopped
+    has lost nothing.
     """
 
     __tablename__ = "tickets"
@@ -50,7 +52,13 @@ class Ticket(Row):
             "state in ('received', 'triaging', 'replied', 'needs_human', 'ignored')", name="state"
         ),
         Index("uq_tickets_content", "source", "external_id", "content_key", unique=True),
-        Index("ix_tickets_waiting", "not_before", postgresql_where=text("state = 'received'")),
+        Index("ix_tickets_waiting", "queue", "not_before", postgresql_where=RECEIVED),
+        Index(
+            "ix_tickets_unannounced",
+            "not_before",
+            postgresql_where=text("state = 'received' and announced_at is null"),
+        ),
+        Index("ix_tickets_announced_at", "announced_at", postgresql_where=RECEIVED),
         Index("ix_tickets_leased", "claimed_until", postgresql_where=text("state = 'triaging'")),
         Index("ix_tickets_received_at", "received_at"),
     )
@@ -74,6 +82,7 @@ class Ticket(Row):
     claimed_until: Mapped[datetime | None]
     attempts: Mapped[int] = mapped_column(server_default="0")
     failures: Mapped[int] = mapped_column(server_default="0")
+    crashes: Mapped[int] = mapped_column(server_default="0")
     language: Mapped[str | None]
     reply_id: Mapped[int | None] = mapped_column(
         ForeignKey("replies.id", use_alter=True, name="fk_tickets_reply_id")

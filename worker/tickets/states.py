@@ -14,14 +14,15 @@ class State(StrEnum):
 class Outcome(StrEnum):
     """How an attempt ended.
 
-    `RUNNING` has not; `LOST` never reported back and its lease ran out; `SUPERSEDED` reported
-    back after that.
+    `RUNNING` has not; `CRASHED` took the engine with it, or the engine took it; `LOST` never
+    reported back and its lease ran out; `SUPERSEDED` reported back after that.
     """
 
     RUNNING = "running"
     REPLIED = "replied"
     NEEDS_HUMAN = "needs_human"
     RETRY = "retry"
+    CRASHED = "crashed"
     RELEASED = "released"
     LOST = "lost"
     SUPERSEDED = "superseded"

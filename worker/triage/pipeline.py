@@ -48,11 +48,19 @@ class Triaged:
     generation: Generation | None = None
 
 
-def triage(subject: str, body: str, locale: str | None, engine: Engine, desk: Desk) -> Triaged:
-    """Classify one ticket and draft its reply.
+def triage(
+    subject: str,
+    body: str,
+    locale: str | None,
+    engine: Engine,
+    desk: Desk,
+    *,
+    priority: int = 0,
+) -> Triaged:
+    """Classify one ticket and draft its reply; a lower `priority` goes first in the engine.
 
     Raises:
-        Retryable: the engine is down, or took longer than `desk.deadline_s` seconds.
+        Retryable: the engine is down or died, or took longer than `desk.deadline_s` seconds.
     """
     language = desk.detector.detect(f"{subject}\n{body}", locale=locale)
     if language.code is None:
@@ -68,19 +76,22 @@ def triage(subject: str, body: str, locale: str | None, engine: Engine, desk: De
         body=body,
     )
     try:
-        generation = engine.generate(request(prompt, desk), deadline_s=desk.deadline_s)
+        generation = engine.generate(
+            request(prompt, desk, priority=priority), deadline_s=desk.deadline_s
+        )
     except Hopeless as error:
         return Triaged(language, Disposition.HUMAN, str(error))
     return judge(generation, prompt, language, desk)
 
 
-def request(prompt: Prompt, desk: Desk) -> Request:
+def request(prompt: Prompt, desk: Desk, *, priority: int) -> Request:
     return Request(
         prompt=prompt,
         grammar=desk.grammar.ebnf,
         max_tokens=desk.grammar.max_tokens,
         temperature=desk.temperature,
         seed=desk.seed,
+        priority=priority,
     )
 
 

@@ -8,12 +8,20 @@ from worker.tickets.store.claims import (
     Result,
     RetryPolicy,
     claim,
+    crashed,
+    extend,
     give_back,
     record,
     release,
 )
 from worker.tickets.store.intake import Received, announced, receive
-from worker.tickets.store.sweeping import free_expired, is_ours, waiting
+from worker.tickets.store.sweeping import (
+    announced_long_ago,
+    free_expired,
+    is_ours,
+    oldest_live_s,
+    unannounced,
+)
 
 __all__ = [
     "Claim",
@@ -21,12 +29,16 @@ __all__ = [
     "Result",
     "RetryPolicy",
     "announced",
+    "announced_long_ago",
     "claim",
+    "crashed",
+    "extend",
     "free_expired",
     "give_back",
     "is_ours",
+    "oldest_live_s",
     "receive",
     "record",
     "release",
-    "waiting",
+    "unannounced",
 ]

@@ -1,4 +1,8 @@
-"""An attempt on a ticket: claimed, then recorded or given back by the claim's holder alone."""
+"""An attempt on a ticket: claimed, kept alive, then ended by the claim's holder alone.
+
+Every end may be written twice with the same effect: a commit whose answer was lost on the way is
+simply tried again.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -19,9 +23,11 @@ class Claim:
     ticket_id: int
     attempt: int
     worker: str
+    queue: str
     subject: str
     body: str
     locale: str | None
+    crashes: int
     waited_ms: int
 
 
@@ -38,9 +44,13 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How often and how late a failed ticket is tried again; delays in seconds."""
+    """How often and how late a ticket is tried again; delays in seconds.
+
+    After `max_attempts` failures, or `max_crashes` deaths of what worked on it, a person gets it.
+    """
 
     max_attempts: int
+    max_crashes: int
     base_s: float
     cap_s: float
 
@@ -58,43 +68,62 @@ def claim(session: Session, ticket_id: int, *, worker: str, lease_s: float) -> C
             state=State.TRIAGING,
             attempts=Ticket.attempts + 1,
             claimed_by=worker,
-            claimed_until=func.now() + timedelta(seconds=lease_s),
+            claimed_until=lease_end(lease_s),
             updated_at=func.now(),
         )
         .returning(
             Ticket.attempts,
+            Ticket.queue,
             Ticket.subject,
             Ticket.body,
             Ticket.locale,
+            Ticket.crashes,
             func.extract("epoch", func.now() - Ticket.received_at),
         )
     ).one_or_none()
     if row is None:
         return None
-    number, subject, body, locale, waited_s = row
+    number, queue, subject, body, locale, crashes, waited_s = row
     session.execute(
         insert(Attempt).values(
             ticket_id=ticket_id, number=number, worker=worker, outcome=Outcome.RUNNING
         )
     )
-    return Claim(ticket_id, number, worker, subject, body, locale, int(waited_s * 1000))
+    return Claim(
+        ticket_id, number, worker, queue, subject, body, locale, crashes, int(waited_s * 1000)
+    )
 
 
-def record(session: Session, claim: Claim, result: Result) -> bool:
-    """Keep what an attempt came to and move the ticket to its end state.
+def extend(session: Session, ticket_ids: Sequence[int], *, worker: str, lease_s: float) -> None:
+    """Keep these tickets for this worker, as far as it still holds them."""
+    session.execute(
+        update(Ticket)
+        .where(
+            Ticket.id.in_(ticket_ids),
+            Ticket.state == State.TRIAGING,
+            Ticket.claimed_by == worker,
+        )
+        .values(claimed_until=lease_end(lease_s))
+    )
 
-    False if the lease was lost meanwhile: then the attempt is kept and the reply dropped.
+
+def record(session: Session, claim: Claim, result: Result) -> State | None:
+    """Keep what an attempt came to and move the ticket to its end state, which is returned.
+
+    None if the lease was lost meanwhile: then the attempt is kept and the reply dropped.
     """
-    owned = leave(
+    state = leave(
         session,
         claim,
         state=State(result.outcome),
         reason=result.reason,
         language=result.attempt.get("language"),
     )
-    attempt_id = finish_attempt(session, claim, result, owned=owned is not None)
-    if owned is None:
-        return False
+    attempt_id = finish_attempt(session, claim, result, owned=state is not None)
+    if attempt_id is None:
+        return State(result.outcome)
+    if state is None:
+        return None
     if result.findings:
         session.execute(
             insert(Finding),
@@ -105,7 +134,7 @@ def record(session: Session, claim: Claim, result: Result) -> bool:
         )
     if result.reply is not None:
         keep_reply(session, claim, attempt_id, result.reply)
-    return True
+    return state
 
 
 def give_back(session: Session, claim: Claim, result: Result, policy: RetryPolicy) -> State | None:
@@ -118,10 +147,7 @@ def give_back(session: Session, claim: Claim, result: Result, policy: RetryPolic
     state = leave(
         session,
         claim,
-        state=case(
-            (Ticket.failures + 1 >= policy.max_attempts, State.NEEDS_HUMAN.value),
-            else_=State.RECEIVED.value,
-        ),
+        state=waiting_unless(Ticket.failures + 1 >= policy.max_attempts),
         reason=result.reason,
         failures=Ticket.failures + 1,
         not_before=func.now() + func.make_interval(0, 0, 0, 0, 0, 0, func.random() * longest_s),
@@ -131,8 +157,25 @@ def give_back(session: Session, claim: Claim, result: Result, policy: RetryPolic
     return state
 
 
+def crashed(session: Session, claim: Claim, result: Result, policy: RetryPolicy) -> State | None:
+    """After the engine died over this ticket: try again at once, or hand a poison to a person.
+
+    Returns the ticket's new state, None if the lease was lost meanwhile.
+    """
+    state = leave(
+        session,
+        claim,
+        state=waiting_unless(Ticket.crashes + 1 >= policy.max_crashes),
+        reason=result.reason,
+        crashes=Ticket.crashes + 1,
+        announced_at=None,
+    )
+    finish_attempt(session, claim, result, owned=state is not None)
+    return state
+
+
 def release(session: Session, claim: Claim, reason: str) -> State | None:
-    """Give a ticket back untouched because this worker stops; no try is used up."""
+    """Give a ticket back untouched, for a reason that is not its own; no try is used up."""
     state = leave(session, claim, state=State.RECEIVED, reason=reason, announced_at=None)
     finish_attempt(session, claim, Result(Outcome.RELEASED, reason), owned=state is not None)
     return state
@@ -159,10 +202,24 @@ def held_by(claim: Claim) -> tuple[ColumnElement[bool], ...]:
     )
 
 
-def finish_attempt(session: Session, claim: Claim, result: Result, *, owned: bool) -> int:
+def lease_end(lease_s: float) -> ColumnElement[Any]:
+    return func.now() + timedelta(seconds=lease_s)
+
+
+def waiting_unless(is_last: ColumnElement[bool]) -> ColumnElement[str]:
+    """Back to waiting, or to a person if this try was the last."""
+    return case((is_last, State.NEEDS_HUMAN.value), else_=State.RECEIVED.value)
+
+
+def finish_attempt(session: Session, claim: Claim, result: Result, *, owned: bool) -> int | None:
+    """Close the attempt's row; its id, None if an earlier try has closed it already."""
     return session.execute(
         update(Attempt)
-        .where(Attempt.ticket_id == claim.ticket_id, Attempt.number == claim.attempt)
+        .where(
+            Attempt.ticket_id == claim.ticket_id,
+            Attempt.number == claim.attempt,
+            Attempt.outcome.in_([Outcome.RUNNING, Outcome.LOST]),
+        )
         .values(
             outcome=result.outcome if owned else Outcome.SUPERSEDED,
             reason=result.reason,
@@ -170,7 +227,7 @@ def finish_attempt(session: Session, claim: Claim, result: Result, *, owned: boo
             **result.attempt,
         )
         .returning(Attempt.id)
-    ).scalar_one()
+    ).scalar()
 
 
 def keep_reply(session: Session, claim: Claim, attempt_id: int, reply: dict[str, Any]) -> None:

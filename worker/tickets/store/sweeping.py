@@ -1,15 +1,17 @@
 """What the sweep does to forgotten rows: find what waits unannounced, free what nobody works on."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import timedelta
 
-from sqlalchemy import case, func, or_, select, update
+from sqlalchemy import func, or_, select, update
 from sqlalchemy.orm import Session
 
 from worker.tickets.rows import Attempt, Ticket
-from worker.tickets.states import Outcome, State
+from worker.tickets.states import Outcome, Queue, State
+from worker.tickets.store.claims import waiting_unless
 
 SWEEP_LOCK = 0x7472_6961  # "tria": the advisory lock that lets several sweeps run
+STOPPED_ANSWERING = "the worker stopped answering"
 
 
 def is_ours(session: Session) -> bool:
@@ -17,24 +19,21 @@ def is_ours(session: Session) -> bool:
     return bool(session.execute(select(func.pg_try_advisory_xact_lock(SWEEP_LOCK))).scalar())
 
 
-def waiting(
-    session: Session, *, unannounced_s: float, announced_s: float, limit: int
-) -> Sequence[tuple[int, str]]:
-    """Tickets that are due but whose message is missing, as (id, queue), oldest first.
+def unannounced(session: Session, *, older_than_s: float, limit: int) -> Sequence[tuple[int, str]]:
+    """Tickets that are due and that no message was sent for, as (id, queue), oldest first.
 
-    A new ticket is missing its message `unannounced_s` after it came, one that was tried before
-    as soon as it is due; one announced long ago (`announced_s`) may have lost it with its broker.
+    A new ticket is given `older_than_s` seconds, in which the gateway announces it itself; one
+    that was tried before is listed as soon as it is due.
     """
-    age = func.now() - func.greatest(Ticket.not_before, Ticket.received_at)
     rows = session.execute(
         select(Ticket.id, Ticket.queue)
         .where(
             Ticket.state == State.RECEIVED,
+            Ticket.announced_at.is_(None),
             Ticket.not_before <= func.now(),
             or_(
-                Ticket.announced_at.is_(None)
-                & ((age >= timedelta(seconds=unannounced_s)) | (Ticket.attempts > 0)),
-                Ticket.announced_at <= func.now() - timedelta(seconds=announced_s),
+                Ticket.not_before <= func.now() - timedelta(seconds=older_than_s),
+                Ticket.attempts > 0,
             ),
         )
         .order_by(Ticket.not_before)
@@ -43,18 +42,32 @@ def waiting(
     return [(ticket_id, queue) for ticket_id, queue in rows]
 
 
-def free_expired(session: Session, *, max_attempts: int) -> list[int]:
-    """Take tickets back whose lease ran out; after the last attempt a person gets them."""
+def announced_long_ago(
+    session: Session, *, older_than_s: float, queues: Collection[str], limit: int
+) -> Sequence[tuple[int, str]]:
+    """Tickets of these queues that were announced and still wait, as (id, queue), oldest first."""
+    rows = session.execute(
+        select(Ticket.id, Ticket.queue)
+        .where(
+            Ticket.state == State.RECEIVED,
+            Ticket.queue.in_(queues),
+            Ticket.announced_at <= func.now() - timedelta(seconds=older_than_s),
+        )
+        .order_by(Ticket.announced_at)
+        .limit(limit)
+    )
+    return [(ticket_id, queue) for ticket_id, queue in rows]
+
+
+def free_expired(session: Session, *, max_crashes: int) -> list[int]:
+    """Take tickets back whose lease ran out; after the last such end a person gets them."""
     rows = session.execute(
         update(Ticket)
         .where(Ticket.state == State.TRIAGING, Ticket.claimed_until < func.now())
         .values(
-            state=case(
-                (Ticket.failures + 1 >= max_attempts, State.NEEDS_HUMAN.value),
-                else_=State.RECEIVED.value,
-            ),
-            failures=Ticket.failures + 1,
-            reason="the worker stopped answering",
+            state=waiting_unless(Ticket.crashes + 1 >= max_crashes),
+            crashes=Ticket.crashes + 1,
+            reason=STOPPED_ANSWERING,
             not_before=func.now(),
             announced_at=None,
             claimed_by=None,
@@ -69,8 +82,19 @@ def free_expired(session: Session, *, max_attempts: int) -> list[int]:
             .where(Attempt.ticket_id == ticket_id, Attempt.number == number)
             .values(
                 outcome=Outcome.LOST,
-                reason="the worker stopped answering",
+                reason=STOPPED_ANSWERING,
                 finished_at=func.clock_timestamp(),
             )
         )
     return [ticket_id for ticket_id, _ in rows]
+
+
+def oldest_live_s(session: Session) -> float:
+    """How long the oldest live ticket that is due has waited, in seconds; 0 if none waits."""
+    oldest = func.min(Ticket.not_before)
+    age = select(func.extract("epoch", func.now() - oldest)).where(
+        Ticket.state == State.RECEIVED,
+        Ticket.queue == Queue.LIVE,
+        Ticket.not_before <= func.now(),
+    )
+    return float(session.execute(age).scalar() or 0.0)

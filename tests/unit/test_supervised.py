@@ -1,0 +1,141 @@
+"""A supervised engine: started again when it dies or hangs, given up after bounded tries."""
+
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+
+from tests.replies import written
+from worker.engine.contract import Generation, Prompt, Request
+from worker.engine.scripted import ScriptedEngine
+from worker.engine.supervised import SupervisedEngine
+from worker.errors import DeadlineExceeded, EngineCrashed, EngineUnavailable
+
+ASK = Request(Prompt("classify", "a ticket"), "root", max_tokens=10, temperature=0.0, seed=0)
+
+
+class Mortal(ScriptedEngine):
+    """Can die or hang; what is asked meanwhile learns of it as from vLLM."""
+
+    def __init__(self) -> None:
+        super().__init__(lambda _: written())
+        self.hangs = False
+        self._died = threading.Event()
+
+    def die(self) -> None:
+        self._died.set()
+
+    def is_alive(self) -> bool:
+        return super().is_alive() and not self._died.is_set()
+
+    def generate(self, request: Request, *, deadline_s: float) -> Generation:
+        if self.hangs:
+            if self._died.wait(min(deadline_s, 0.2)):
+                raise EngineCrashed("the engine died")
+            raise DeadlineExceeded(f"no answer within {deadline_s:g} s")
+        return super().generate(request, deadline_s=deadline_s)
+
+
+class Garage:
+    """Makes engines and keeps them; the starts numbered in `broken` fail."""
+
+    def __init__(self, *broken: int) -> None:
+        self.engines: list[Mortal] = []
+        self.starts, self._broken = 0, broken
+
+    def start(self) -> Mortal:
+        self.starts += 1
+        if self.starts in self._broken:
+            raise EngineUnavailable("no memory")
+        self.engines.append(Mortal())
+        return self.engines[-1]
+
+
+def supervised(garage: Garage, restarts: int = 3) -> SupervisedEngine:
+    return SupervisedEngine(garage.start, restarts=restarts, first_pause_s=0.01)
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_an_engine_that_dies_is_replaced_and_answers_again() -> None:
+    garage = Garage()
+    engine = supervised(garage)
+
+    garage.engines[0].die()
+    wait_until(lambda: garage.starts == 2 and engine.is_alive())
+
+    assert engine.generate(ASK, deadline_s=1).text == written()
+    assert not garage.engines[0].is_alive()
+    engine.stop()
+
+
+def test_while_there_is_no_engine_nothing_is_asked() -> None:
+    garage = Garage(*range(2, 50))
+    engine = supervised(garage, restarts=5)
+
+    garage.engines[0].die()
+    wait_until(lambda: not engine.is_alive())
+
+    with pytest.raises(EngineUnavailable):
+        engine.generate(ASK, deadline_s=1)
+    engine.stop()
+
+
+def test_a_start_that_fails_is_tried_again_but_not_for_ever() -> None:
+    garage = Garage(2, 3, 4)
+    engine = supervised(garage, restarts=3)
+
+    garage.engines[0].die()
+    wait_until(lambda: engine.has_failed)
+
+    assert garage.starts == 4
+    assert not engine.is_alive()
+    engine.stop()
+
+
+def test_a_first_start_that_fails_is_told_to_the_caller() -> None:
+    with pytest.raises(EngineUnavailable):
+        supervised(Garage(1))
+
+
+def test_an_engine_that_hangs_is_replaced_and_the_ticket_is_told_that_it_crashed() -> None:
+    garage = Garage()
+    engine = supervised(garage)
+    garage.engines[0].hangs = True
+
+    with pytest.raises(EngineCrashed, match="hung"):
+        engine.generate(ASK, deadline_s=0.1)
+    wait_until(lambda: garage.starts == 2 and engine.is_alive())
+
+    assert engine.generate(ASK, deadline_s=1).text == written()
+    engine.stop()
+
+
+def test_a_single_slow_ticket_costs_a_living_engine_nothing() -> None:
+    engine = SupervisedEngine(lambda: ScriptedEngine(slow_for_tickets), restarts=3)
+
+    with pytest.raises(DeadlineExceeded):
+        engine.generate(ASK, deadline_s=0.05)
+
+    assert engine.is_alive()
+    engine.stop()
+
+
+def slow_for_tickets(prompt: Prompt) -> str:
+    if prompt.ticket:
+        raise DeadlineExceeded("no answer")
+    return "."
+
+
+def test_stopping_ends_what_is_being_written() -> None:
+    engine = SupervisedEngine(lambda: ScriptedEngine(lambda _: written(), latency_s=60), restarts=3)
+    threading.Timer(0.1, engine.stop).start()
+
+    with pytest.raises(EngineUnavailable):
+        engine.generate(ASK, deadline_s=30)

@@ -1,0 +1,73 @@
+"""Puts messages that nobody can work on aside, with the reason, before they reach a task."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from celery.worker.consumer import Consumer as CeleryConsumer
+from kombu import Message
+from pydantic import ValidationError
+
+from schemas.message import TicketMessage
+from worker import logs
+from worker.dispatch.celery_app import DEAD, TASK
+
+log = logs.get(__name__)
+
+SHOWN_CHARS = 10_000
+
+
+class Consumer(CeleryConsumer):  # type: ignore[misc]  # Celery has no types
+    """Celery's consumer, reading each message fully before it goes to the pool.
+
+    Celery itself reads a message's body in the pool, where a failure would leave the message
+    unacknowledged, to come back for ever.
+    """
+
+    def create_task_handler(self, *args: Any, **kwargs: Any) -> Callable[[Message], Any]:
+        handle = super().create_task_handler(*args, **kwargs)
+
+        def on_message(message: Message) -> Any:
+            reason = why_unusable(message)
+            return self.put_aside(message, reason) if reason else handle(message)
+
+        return on_message
+
+    def put_aside(self, message: Message, reason: str) -> None:
+        """Move a message to the dead-letter queue: sent there first, acknowledged then."""
+        queue = (message.delivery_info or {}).get("routing_key")
+        letter = {"reason": reason, "queue": queue, "headers": shown(message.headers),
+                  "body": shown(message.body)}  # fmt: skip
+        with self.app.producer_or_acquire() as producer:
+            producer.publish(
+                letter, exchange="", routing_key=DEAD.name, declare=[DEAD], serializer="json",
+                headers={"x-reason": reason}, retry=False,
+            )  # fmt: skip
+        message.ack()
+        log.error("message_put_aside", reason=reason, queue=queue)
+
+
+def why_unusable(message: Message) -> str | None:
+    """Why a message is no nudge of ours, in one line; None if it is one."""
+    headers = message.headers if isinstance(message.headers, dict) else {}
+    if headers.get("task") != TASK:
+        return f"not a {TASK} message: task is {headers.get('task')!r}"
+    try:
+        body = message.decode()
+    except Exception as error:  # noqa: BLE001  # any decoder of any content type
+        return f"cannot be decoded: {error}"
+    if not (isinstance(body, list | tuple) and len(body) > 1 and isinstance(body[1], dict)):
+        return "has no keyword arguments"
+    try:
+        TicketMessage.model_validate(body[1])
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        return f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
+    return None
+
+
+def shown(part: Any) -> str:
+    """A message's part as text that can be read and stored as JSON."""
+    if isinstance(part, bytes | memoryview):
+        return bytes(part).decode(errors="backslashreplace")[:SHOWN_CHARS]
+    return json.dumps(part, default=repr)[:SHOWN_CHARS]

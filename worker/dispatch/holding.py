@@ -1,0 +1,60 @@
+"""What a worker process holds: its claims, and which of them may be the death of an engine."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from worker.tickets.store import Claim
+
+SUSPECT_FROM = 2
+"""Died over once, a ticket may have been a bystander; died over twice, it is watched alone."""
+
+
+class Held:
+    """The tickets this process has claimed and not yet let go of. Safe to share."""
+
+    def __init__(self) -> None:
+        self._ids: set[int] = set()
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def hold(self, claim: Claim) -> Iterator[None]:
+        with self._lock:
+            self._ids.add(claim.ticket_id)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._ids.discard(claim.ticket_id)
+
+    def ids(self) -> list[int]:
+        with self._lock:
+            return sorted(self._ids)
+
+
+class Suspects:
+    """Lets one suspected ticket at a time into the engine, so that a crash tells who did it.
+
+    When the engine dies while a suspect is in it, the suspect alone is to blame; otherwise all
+    that were in it are. So a ticket that kills engines is found, and its neighbours go free.
+    """
+
+    def __init__(self) -> None:
+        self._turn = threading.Lock()
+        self._admitted = 0
+        self._is_inside = False
+
+    @contextmanager
+    def watch(self, claim: Claim) -> Iterator[Callable[[], bool]]:
+        """Yields a function that says whether a crash of the engine is held against this ticket."""
+        if claim.crashes < SUSPECT_FROM:
+            before, was_inside = self._admitted, self._is_inside
+            yield lambda: not was_inside and self._admitted == before
+            return
+        with self._turn:
+            self._admitted += 1
+            self._is_inside = True
+            try:
+                yield lambda: True
+            finally:
+                self._is_inside = False

@@ -1,0 +1,134 @@
+"""An engine that is started again when it dies or hangs: bounded tries, with back-off.
+
+Decides nothing about tickets: what was running fails, and its caller knows what to do.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+
+from worker import logs
+from worker.engine.contract import Engine, Generation, Identity, Prompt, Request
+from worker.errors import DeadlineExceeded, EngineCrashed, EngineUnavailable, TriageError
+
+log = logs.get(__name__)
+
+LOOK_S = 0.2
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 60.0
+HEALTHY_S = 300.0
+"""An engine that has lived so long has earned the full number of restarts again."""
+PROBE_S = 10.0
+PROBE = Request(
+    prompt=Prompt("Are you there?", ""),
+    grammar='root ::= "."',
+    max_tokens=1,
+    temperature=0.0,
+    seed=0,
+    priority=-1,
+)
+
+
+class SupervisedEngine:
+    """Keeps one engine running. `has_failed` once it is not started again any more."""
+
+    def __init__(
+        self, start: Callable[[], Engine], *, restarts: int, first_pause_s: float = FIRST_PAUSE_S
+    ) -> None:
+        """Start the engine, and from then on watch it.
+
+        Raises:
+            EngineUnavailable: the first start failed.
+        """
+        self._start, self._restarts, self._first_pause_s = start, restarts, first_pause_s
+        self._engine = start()
+        self.identity: Identity = self._engine.identity
+        self.has_failed = False
+        self._last_answer = time.monotonic()
+        self._condemned: Engine | None = None
+        self._probing = threading.Lock()
+        self._is_up, self._is_stopping = threading.Event(), threading.Event()
+        self._is_up.set()
+        self._watcher = threading.Thread(target=self._watch, name="engine-watch", daemon=True)
+        self._watcher.start()
+
+    def generate(self, request: Request, *, deadline_s: float) -> Generation:
+        engine, started = self._engine, time.monotonic()
+        if not self._is_up.is_set():
+            raise EngineUnavailable("the engine is being started again")
+        try:
+            generation = engine.generate(request, deadline_s=deadline_s)
+        except EngineUnavailable as error:
+            if engine is self._condemned:
+                raise EngineCrashed("the engine died or hung") from error
+            raise
+        except DeadlineExceeded as error:
+            if self._hangs(engine, since=started):
+                raise EngineCrashed(f"the engine hung: {error}") from error
+            raise
+        self._last_answer = time.monotonic()
+        return generation
+
+    def is_alive(self) -> bool:
+        return self._is_up.is_set() and self._engine is not self._condemned
+
+    def stop(self) -> None:
+        self._is_stopping.set()
+        self._is_up.clear()
+        self._engine.stop()
+        self._watcher.join()
+
+    def _hangs(self, engine: Engine, *, since: float) -> bool:
+        """Whether an engine that has written nothing since then does not answer at all."""
+        with self._probing:
+            if engine is self._condemned:
+                return True
+            if self._last_answer >= since:
+                return False
+            try:
+                engine.generate(PROBE, deadline_s=PROBE_S)
+            except TriageError as error:
+                log.error("engine_hangs", reason=str(error))  # noqa: TRY400  # no bug of ours
+                self._condemned = engine
+                return True
+            self._last_answer = time.monotonic()
+            return False
+
+    def _watch(self) -> None:
+        restarts, started = 0, time.monotonic()
+        while not self._is_stopping.wait(LOOK_S):
+            if self._engine.is_alive() and self._engine is not self._condemned:
+                continue
+            if self._is_stopping.is_set():
+                return
+            self._condemned = self._engine
+            self._is_up.clear()
+            if time.monotonic() - started > HEALTHY_S:
+                restarts = 0
+            log.error("engine_down", restarts=restarts)
+            self._engine.stop()
+            restarts = self._start_again(restarts)
+            started = time.monotonic()
+            if self.has_failed:
+                return
+
+    def _start_again(self, restarts: int) -> int:
+        """Start the engine once more, or a few times; how many restarts that makes so far."""
+        while restarts < self._restarts:
+            pause_s = min(self._first_pause_s * 2**restarts, LONGEST_PAUSE_S)
+            if self._is_stopping.wait(pause_s):
+                return restarts
+            restarts += 1
+            try:
+                self._engine = self._start()
+            except EngineUnavailable as error:
+                log.warning("engine_start_failed", restarts=restarts, reason=str(error))
+                continue
+            if self._is_stopping.is_set():
+                self._engine.stop()
+            else:
+                self._is_up.set()
+                log.info("engine_up_again", restarts=restarts)
+            return restarts
+        self.has_failed = True
+        log.error("engine_given_up", restarts=restarts)
+        return restarts
