@@ -1,8 +1,8 @@
 # Every target sets the environment up first; nothing but Python and make is needed.
-.PHONY: help setup demo up test check bench model lock docs
+.PHONY: help setup demo up test test-faults check bench model lock docs
 
 help:            ## this list
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | column -ts '	'
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | column -ts '	'
 
 setup:           ## prepare .venv (with an NVIDIA GPU the GPU lock, else the CPU lock)
 	@requirements/install.sh
@@ -15,6 +15,9 @@ up: setup        ## start everything and keep it running
 
 test: setup      ## all tests: unit, migrations, integration, acceptance
 	@.venv/bin/python -m pytest
+
+test-faults: setup ## kill, cut and fill everything (needs PostgreSQL, RabbitMQ and Redis)
+	@.venv/bin/python -m pytest -o addopts= -ra tests/faults
 
 check: setup     ## ruff, mypy, import contracts, freshness of generated files
 	@.venv/bin/ruff format --check --quiet .

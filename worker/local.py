@@ -20,6 +20,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psutil
@@ -33,6 +34,8 @@ from worker.settings import Settings
 log = logs.get(__name__)
 
 RESTARTS = 3
+HEALTHY_S = 300.0
+"""A part that has lived so long has earned the full number of restarts again."""
 START_S = 180.0
 """A cold start loads the model; on two slow cores with other work that can take minutes."""
 STOP_S = {"worker": 40.0}
@@ -53,10 +56,12 @@ class Part:
     is_ready: Callable[[], bool]
     process: subprocess.Popen[bytes] | None = field(default=None)
     starts: int = 0
+    started: float = 0.0
 
     def start(self) -> None:
         self.log_file.parent.mkdir(parents=True, exist_ok=True)
         self.starts += 1
+        self.started = time.monotonic()
         with self.log_file.open("ab") as output:
             self.process = subprocess.Popen(  # noqa: S603  # our own command, no shell
                 self.command,
@@ -108,7 +113,7 @@ class Stack:
         self.gateway_url = f"http://{settings.gateway_host}:{port}"
         self._settings, self._port = settings, port
         self._parts: list[Part] = []
-        self._postgres_stop: Callable[[], None] | None = None
+        self._postgres: Any = None
         self._sockets: Path | None = None
         self._lock = FileLock(self.data / "lock")
         self._addresses = addresses_file(self.data)
@@ -169,11 +174,16 @@ class Stack:
         Raises:
             SetupError: a part has died too often; its last lines follow.
         """
+        if self._postgres and not self._postgres.get_postmaster_info().is_running():
+            log.error("part_died", part="postgres")
+            self._postgres.ensure_postgres_running()
         for part in self._parts:
             if not part.has_ended:
                 continue
             assert part.process is not None
             log.error("part_died", part=part.name, exit_code=part.process.returncode)
+            if time.monotonic() - part.started > HEALTHY_S:
+                part.starts = 1
             if part.starts > RESTARTS:
                 raise SetupError(
                     f"{part.name} died {part.starts} times; {part.log_file}:\n{part.last_words()}"
@@ -189,8 +199,8 @@ class Stack:
         finally:
             for part in self._parts:
                 part.end()
-            if self._postgres_stop:
-                self._postgres_stop()
+            if self._postgres:
+                self._postgres.stop()
             if self._sockets:
                 shutil.rmtree(self._sockets, ignore_errors=True)
             self._addresses.unlink(missing_ok=True)
@@ -198,7 +208,10 @@ class Stack:
 
     def pids(self) -> dict[str, int]:
         """The process id of each part that runs, by the part's name."""
-        return {part.name: part.process.pid for part in self._parts if part.process}
+        pids = {part.name: part.process.pid for part in self._parts if part.process}
+        if self._postgres:
+            pids["postgres"] = self._postgres.get_pid()
+        return pids
 
     def _start_postgres(self) -> str:
         with warnings.catch_warnings(action="ignore"):  # of a missing XDG_RUNTIME_DIR
@@ -206,10 +219,9 @@ class Stack:
 
         directory = self.data / "postgres"
         directory.mkdir(exist_ok=True)
-        server = get_server(directory, cleanup_mode=None)  # we stop it, once
-        self._postgres_stop = server.stop
+        self._postgres = get_server(directory, cleanup_mode=None)  # we stop it, once
         log.info("postgres_started", directory=str(directory))
-        return str(server.get_uri()).replace("postgresql://", "postgresql+psycopg://", 1)
+        return str(self._postgres.get_uri()).replace("postgresql://", "postgresql+psycopg://", 1)
 
     def _start_redis(self) -> str:
         with warnings.catch_warnings(action="ignore"):  # of its use of pkg_resources

@@ -8,6 +8,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from schemas import taxonomy
 from worker.errors import SettingsError
 
+QUEUES = ("triage.live", "triage.bulk", "triage.replay", "triage.long")
+"""In the order in which a worker serves them."""
+
 
 class Settings(BaseSettings):
     """One field per setting; the description is its documentation."""
@@ -78,9 +81,7 @@ class Settings(BaseSettings):
 
     queues: str = Field(
         "triage.live,triage.bulk,triage.replay",
-        pattern=r"^triage\.(live|bulk|replay|long)(,triage\.(live|bulk|replay|long))*$",
-        description="The queues a worker serves; of triage.live, triage.bulk, triage.replay and "
-        "triage.long.",
+        description=f"The queues a worker serves; of {', '.join(QUEUES)}.",
     )
     lease_s: float = Field(
         20.0, ge=2, le=3600, description="Seconds after which the sweep takes a ticket back whose "
@@ -90,7 +91,7 @@ class Settings(BaseSettings):
         4, ge=1, le=100, description="Failed attempts on a ticket before a person gets it."
     )
     max_crashes: int = Field(
-        3, ge=1, le=100, description="Times an engine or worker may die over a ticket before a "
+        3, ge=2, le=100, description="Times an engine or worker may die over a ticket before a "
         "person gets it.",
     )  # fmt: skip
     drain_s: float = Field(
@@ -138,8 +139,11 @@ def load_settings(**overrides: object) -> Settings:
 def refuse_contradictions(settings: Settings) -> None:
     """Settings that are fine alone but make no sense together."""
     queues = settings.queues.split(",")
-    if len(set(queues)) < len(queues):
-        raise SettingsError(f"TRIAGE_QUEUES names a queue twice: {settings.queues}")
+    if not set(queues) <= set(QUEUES) or len(set(queues)) < len(queues):
+        raise SettingsError(
+            f"TRIAGE_QUEUES is {settings.queues!r} but must list some of {', '.join(QUEUES)}, each "
+            "once, with commas"
+        )
     if settings.backoff_base_s > settings.backoff_cap_s:
         raise SettingsError(
             f"TRIAGE_BACKOFF_BASE_S is {settings.backoff_base_s:g} but must not be above "

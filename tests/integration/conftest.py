@@ -10,12 +10,13 @@ from schemas.ticket import IncomingTicket
 from tests.replies import GERMAN_BODY, GERMAN_SUBJECT, written
 from worker import database, migrate
 from worker.database import Sessions, transaction
-from worker.dispatch.celery_app import QUEUES, make_app
+from worker.dispatch.celery_app import make_app
+from worker.dispatch.holding import Suspects
 from worker.dispatch.publish import Publisher
 from worker.dispatch.runtime import Runtime
 from worker.engine.contract import Engine as TextEngine
 from worker.engine.scripted import ScriptedEngine
-from worker.settings import load_settings
+from worker.settings import QUEUES, load_settings
 from worker.tickets import store
 from worker.tickets.states import Queue
 from worker.tickets.store import RetryPolicy
@@ -91,6 +92,7 @@ def runtime(sessions: Sessions, publisher: Publisher, desk: Desk) -> Callable[..
             worker=worker,
             lease_s=60,
             retries=RetryPolicy(max_attempts=3, max_crashes=3, base_s=0.001, cap_s=0.01),
+            suspects=Suspects(max_crashes=3),
         )
 
     return make

@@ -57,7 +57,7 @@ def test_a_webhook_becomes_a_reply_and_nothing_is_left_running(stack: Stack) -> 
     assert not (stack.data / "run" / "worker.ready").exists()
 
 
-@pytest.mark.parametrize("part", ["worker", "gateway", "sweep", "redis"])
+@pytest.mark.parametrize("part", ["worker", "gateway", "sweep", "redis", "postgres"])
 def test_a_part_that_is_killed_is_started_again_and_tickets_go_on(stack: Stack, part: str) -> None:
     os.kill(stack.pids()[part], signal.SIGKILL)
 

@@ -11,6 +11,7 @@ from schemas.taxonomy import Taxonomy, load_taxonomy
 from worker import database
 from worker.database import Sessions
 from worker.dispatch.celery_app import make_app
+from worker.dispatch.holding import Suspects
 from worker.dispatch.publish import Publisher
 from worker.dispatch.runtime import Runtime
 from worker.dispatch.serve import Plan
@@ -97,6 +98,7 @@ def make_runtime(settings: Settings, engine: Engine, sessions: Sessions, publish
             base_s=settings.backoff_base_s,
             cap_s=settings.backoff_cap_s,
         ),
+        suspects=Suspects(settings.max_crashes),
     )
 
 

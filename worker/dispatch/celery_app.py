@@ -4,11 +4,9 @@ from celery import Celery
 from kombu import Queue as KombuQueue
 
 from worker.errors import SettingsError
-from worker.settings import Settings
+from worker.settings import QUEUES, Settings
 
 TASK = "triage.ticket"
-QUEUES = ("triage.live", "triage.bulk", "triage.replay", "triage.long")
-"""In the order in which a worker serves them."""
 PATIENT_QUEUES = frozenset({"triage.bulk", "triage.replay"})
 """These stand still while live tickets wait too long."""
 REDIS = ("redis", "rediss", "sentinel")

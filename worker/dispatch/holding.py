@@ -6,9 +6,6 @@ from contextlib import contextmanager
 
 from worker.tickets.store import Claim
 
-SUSPECT_FROM = 2
-"""Died over once, a ticket may have been a bystander; died over twice, it is watched alone."""
-
 
 class Held:
     """The tickets this process has claimed and not yet let go of. Safe to share."""
@@ -36,10 +33,13 @@ class Suspects:
     """Lets one suspected ticket at a time into the engine, so that a crash tells who did it.
 
     When the engine dies while a suspect is in it, the suspect alone is to blame; otherwise all
-    that were in it are. So a ticket that kills engines is found, and its neighbours go free.
+    that were in it are. A ticket one crash away from being given up is a suspect: the last crash
+    is always held against one alone, so that a ticket which kills engines is found and its
+    neighbours go free.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, max_crashes: int) -> None:
+        self._suspect_from = max_crashes - 1
         self._turn = threading.Lock()
         self._admitted = 0
         self._is_inside = False
@@ -47,7 +47,7 @@ class Suspects:
     @contextmanager
     def watch(self, claim: Claim) -> Iterator[Callable[[], bool]]:
         """Yields a function that says whether a crash of the engine is held against this ticket."""
-        if claim.crashes < SUSPECT_FROM:
+        if claim.crashes < self._suspect_from:
             before, was_inside = self._admitted, self._is_inside
             yield lambda: not was_inside and self._admitted == before
             return

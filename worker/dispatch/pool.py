@@ -14,7 +14,7 @@ from typing import Any
 from celery.concurrency.base import BasePool, apply_target
 
 from worker import logs
-from worker.dispatch.celery_app import QUEUES
+from worker.settings import QUEUES
 
 log = logs.get(__name__)
 

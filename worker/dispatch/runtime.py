@@ -31,8 +31,8 @@ class Runtime:
     worker: str
     lease_s: float
     retries: RetryPolicy
+    suspects: Suspects
     held: Held = field(default_factory=Held)
-    suspects: Suspects = field(default_factory=Suspects)
     giving_up: threading.Event = field(default_factory=threading.Event)
 
     def in_postgres(self, step: Callable[[Session], Result]) -> Result:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from worker import logs
 from worker.database import UNAVAILABLE, Sessions, reason, transaction
-from worker.dispatch.celery_app import QUEUES
 from worker.dispatch.publish import BROKER_DOWN, Publisher
+from worker.settings import QUEUES
 from worker.tickets import store
 
 log = logs.get(__name__)

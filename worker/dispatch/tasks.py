@@ -13,9 +13,10 @@ from sqlalchemy.orm import Session
 from schemas.message import TicketMessage
 from worker import logs
 from worker.database import UNAVAILABLE
-from worker.dispatch.celery_app import QUEUES, TASK
+from worker.dispatch.celery_app import TASK
 from worker.dispatch.runtime import Runtime
 from worker.errors import EngineCrashed, EngineUnavailable, Retryable
+from worker.settings import QUEUES
 from worker.tickets import store
 from worker.tickets.states import Outcome, State
 from worker.tickets.store import Claim, Result

@@ -53,8 +53,8 @@ class SupervisedEngine:
 
     def generate(self, request: Request, *, deadline_s: float) -> Generation:
         engine, started = self._engine, time.monotonic()
-        if not self._is_up.is_set():
-            raise EngineUnavailable("the engine is being started again")
+        if not (self.is_alive() and engine.is_alive()):
+            raise EngineUnavailable("the engine is down")
         try:
             generation = engine.generate(request, deadline_s=deadline_s)
         except EngineUnavailable as error:

@@ -65,8 +65,6 @@ class VllmEngine:
                 f"{room} beside an answer of up to {request.max_tokens}"
             )
         started = time.monotonic()
-        if not self.is_alive():
-            raise EngineUnavailable("the engine is down")
         future = self._on_loop(self._generate(ids, request))
         try:
             output = future.result(deadline_s)

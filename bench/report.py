@@ -1,0 +1,54 @@
+"""Writes RESULTS.md, section by section: a measurement replaces its own section alone."""
+
+import os
+import platform
+import re
+import statistics
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import psutil
+
+RESULTS = Path(__file__).with_name("RESULTS.md")
+TITLE = """# Results
+
+Ratios travel to other machines, absolute figures do not.
+"""
+
+
+def write_section(title: str, *, text: str, rows: Sequence[str]) -> None:
+    """Put a section with this heading, a paragraph and a table into RESULTS.md, or replace it."""
+    sections = read_sections()
+    table = ["| what | median | each |", "|---|---|---|", *rows]
+    dated = f"{text} Measured on {datetime.now(UTC):%Y-%m-%d}: {machine()}."
+    sections[title] = "\n".join([dated, "", *table, ""])
+    parts = [TITLE, *(f"## {name}\n\n{body}" for name, body in sections.items())]
+    RESULTS.write_text("\n".join(parts))
+
+
+def read_sections() -> dict[str, str]:
+    if not RESULTS.exists():
+        return {}
+    _, *parts = re.split(r"^## (.*)\n\n", RESULTS.read_text(), flags=re.MULTILINE)
+    return {
+        name: body.rstrip("\n") + "\n" for name, body in zip(parts[::2], parts[1::2], strict=True)
+    }
+
+
+def row(name: str, values: Sequence[float], digits: int) -> str:
+    """A table's line: the median, then each value."""
+    each = ", ".join(f"{value:.{digits}f}" for value in values)
+    return f"| {name} | **{statistics.median(values):.{digits}f}** | {each} |"
+
+
+def fact(name: str, value: object, detail: str = "") -> str:
+    """A table's line for what was found once."""
+    return f"| {name} | **{value}** | {detail} |"
+
+
+def machine() -> str:
+    models = re.findall(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
+    gib = psutil.virtual_memory().total / 2**30
+    name = models[0] if models else platform.processor()
+    return f"{os.cpu_count()} cores ({name}), {gib:.0f} GiB, no GPU"

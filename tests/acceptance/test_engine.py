@@ -1,0 +1,95 @@
+"""The real vLLM engine under fire: deadlines that pass, a process that is killed."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import psutil
+import pytest
+
+from worker.engine.contract import Prompt, Request
+from worker.engine.profiles import load_profile
+from worker.engine.supervised import SupervisedEngine
+from worker.engine.vllm_engine import VllmEngine
+from worker.errors import DeadlineExceeded, EngineCrashed
+
+pytestmark = pytest.mark.timeout(600)
+SLOTS = 16
+SHORT = Request(Prompt("Answer.", "A ticket."), 'root ::= "yes"', 8, temperature=0.0, seed=0)
+ENDLESS = Request(
+    Prompt("Write.", "A ticket."), "root ::= [a-z ]{1200,1300}", 1300, temperature=1.0, seed=0
+)
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[SupervisedEngine]:
+    engine = SupervisedEngine(lambda: VllmEngine(load_profile("demo")), restarts=3)
+    engine.generate(SHORT, deadline_s=60)
+    yield engine
+    engine.stop()
+
+
+def error_of(engine: SupervisedEngine, request: Request, deadline_s: float) -> type[Exception]:
+    try:
+        engine.generate(request, deadline_s=deadline_s)
+    except (DeadlineExceeded, EngineCrashed) as error:
+        return type(error)
+    raise AssertionError("the request was answered")
+
+
+def engine_process() -> psutil.Process:
+    [core] = [
+        child
+        for child in psutil.Process().children(recursive=True)
+        if "EngineCore" in " ".join(child.cmdline()) or "EngineCore" in child.name()
+    ]
+    return core
+
+
+def test_requests_past_their_deadline_leave_their_slots_to_others(
+    engine: SupervisedEngine,
+) -> None:
+    with ThreadPoolExecutor(2 * SLOTS) as threads:
+        errors = set(threads.map(lambda _: error_of(engine, ENDLESS, 1.0), range(2 * SLOTS)))
+        started = time.monotonic()
+        answers = list(
+            threads.map(lambda _: engine.generate(SHORT, deadline_s=30).text, range(SLOTS))
+        )
+        took_s = time.monotonic() - started
+
+    assert errors == {DeadlineExceeded}
+    assert answers == ["yes"] * SLOTS
+    assert took_s < 5
+    assert engine.is_alive()
+
+
+def test_a_killed_engine_fails_what_runs_and_is_started_again(engine: SupervisedEngine) -> None:
+    with ThreadPoolExecutor(4) as threads:
+        running = [threads.submit(error_of, engine, ENDLESS, 60.0) for _ in range(4)]
+        time.sleep(1)
+        os.kill(engine_process().pid, signal.SIGKILL)
+        errors = {one.result() for one in running}
+
+    assert errors == {EngineCrashed}
+    deadline = time.monotonic() + 120
+    while not engine.is_alive():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert engine.generate(SHORT, deadline_s=60).text == "yes"
+
+
+def test_an_engine_that_stands_still_is_replaced(engine: SupervisedEngine) -> None:
+    frozen = engine_process()
+    frozen.suspend()
+
+    error = error_of(engine, SHORT, 2.0)
+    deadline = time.monotonic() + 180
+    while not engine.is_alive():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+    assert error is EngineCrashed
+    assert not frozen.is_running()
+    assert engine.generate(SHORT, deadline_s=60).text == "yes"
