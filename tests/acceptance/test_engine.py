@@ -1,5 +1,6 @@
 """The real vLLM engine under fire: deadlines that pass, a process that is killed."""
 
+import gc
 import os
 import signal
 import time
@@ -15,7 +16,10 @@ from worker.engine.supervised import SupervisedEngine
 from worker.engine.vllm_engine import VllmEngine
 from worker.errors import DeadlineExceeded, EngineCrashed
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [
+    pytest.mark.timeout(600),
+    pytest.mark.filterwarnings("ignore"),  # torch and vLLM warn while they are imported
+]
 SLOTS = 16
 SHORT = Request(Prompt("Answer.", "A ticket."), 'root ::= "yes"', 8, temperature=0.0, seed=0)
 ENDLESS = Request(
@@ -29,6 +33,8 @@ def engine() -> Iterator[SupervisedEngine]:
     engine.generate(SHORT, deadline_s=60)
     yield engine
     engine.stop()
+    del engine
+    gc.collect()  # here, where what vLLM leaves unclosed is not taken for ours
 
 
 def error_of(engine: SupervisedEngine, request: Request, deadline_s: float) -> type[Exception]:

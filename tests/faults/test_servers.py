@@ -119,7 +119,7 @@ def test_the_network_between_gateway_and_broker_fails(
     proxy.mend()
 
     assert statuses == [202] * 5
-    assert took_s < 10
+    assert took_s < 5
     fleet.audit()
 
 

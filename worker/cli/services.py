@@ -9,7 +9,7 @@ from rich.console import Console
 from worker import logs
 from worker.cli import compose
 from worker.dispatch.celery_app import make_app
-from worker.dispatch.publish import Publisher
+from worker.dispatch.publish import Announcer, Publisher
 from worker.dispatch.serve import AHEAD, Service
 from worker.dispatch.tasks import register
 from worker.gateway.app import create_app
@@ -32,7 +32,8 @@ def gateway(stop_on_eof: StopOnEof = False) -> None:
     if stop_on_eof:
         compose.stop_on_eof()
     sessions = compose.open_database(settings, pool_size=GATEWAY_THREADS)
-    intake = Intake(settings, sessions, compose.make_publisher(settings, sessions))
+    announcer = Announcer(compose.make_publisher(settings, sessions))
+    intake = Intake(settings, sessions, announcer)
     app = create_app(
         intake, sessions, max_body_bytes=settings.max_body_bytes, threads=GATEWAY_THREADS
     )

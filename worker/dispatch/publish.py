@@ -1,7 +1,10 @@
 """Announces tickets to the queue. A failure is no loss: the sweep announces again."""
 
+import contextlib
+import threading
 import time
 from collections.abc import Iterable
+from queue import Empty, Full, Queue
 
 from amqp.exceptions import AMQPError, MessageNacked
 from celery import Celery
@@ -16,6 +19,10 @@ from worker.settings import QUEUES
 from worker.tickets import store
 
 log = logs.get(__name__)
+
+Announced = tuple[int, str]
+"""A ticket's id and the queue it goes to."""
+MOST_WAITING, BATCH = 10_000, 100
 
 BROKER_DOWN = (OperationalError, OSError, AMQPError, MessageNacked, RedisError)
 """What kombu raises when a broker refuses, hangs or is gone."""
@@ -32,7 +39,7 @@ class Publisher:
         self._app, self._sessions = app, sessions
         self._paused_until = 0.0
 
-    def announce(self, tickets: Iterable[tuple[int, str]]) -> int:
+    def announce(self, tickets: Iterable[Announced]) -> int:
         """Announce tickets, given as (id, queue), whose rows are committed; how many were sent.
 
         Stops at the first message that the broker does not take.
@@ -82,3 +89,29 @@ class Publisher:
             timeout=SEND_TIMEOUT_S,
             confirm_timeout=SEND_TIMEOUT_S,
         )
+
+
+class Announcer:
+    """Announces in a thread of its own: a webhook is answered however slow the broker is."""
+
+    def __init__(self, publisher: Publisher) -> None:
+        self._publisher = publisher
+        self._waiting: Queue[Announced] = Queue(MOST_WAITING)
+        threading.Thread(target=self._run, name="announcer", daemon=True).start()
+
+    def announce(self, tickets: Iterable[Announced]) -> None:
+        """Have tickets announced soon; what is too much is left to the sweep."""
+        for ticket in tickets:
+            with contextlib.suppress(Full):
+                self._waiting.put_nowait(ticket)
+
+    def _run(self) -> None:
+        while True:
+            batch = [self._waiting.get()]
+            with contextlib.suppress(Empty):
+                while len(batch) < BATCH:
+                    batch.append(self._waiting.get_nowait())
+            try:
+                self._publisher.announce(batch)
+            except Exception:  # one failure must not end all announcing
+                log.exception("announcing_failed", tickets=len(batch))

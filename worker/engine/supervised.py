@@ -53,7 +53,7 @@ class SupervisedEngine:
 
     def generate(self, request: Request, *, deadline_s: float) -> Generation:
         engine, started = self._engine, time.monotonic()
-        if not (self.is_alive() and engine.is_alive()):
+        if not self.is_alive():
             raise EngineUnavailable("the engine is down")
         try:
             generation = engine.generate(request, deadline_s=deadline_s)
@@ -69,7 +69,8 @@ class SupervisedEngine:
         return generation
 
     def is_alive(self) -> bool:
-        return self._is_up.is_set() and self._engine is not self._condemned
+        engine = self._engine
+        return self._is_up.is_set() and engine is not self._condemned and engine.is_alive()
 
     def stop(self) -> None:
         self._is_stopping.set()
@@ -96,7 +97,7 @@ class SupervisedEngine:
     def _watch(self) -> None:
         restarts, started = 0, time.monotonic()
         while not self._is_stopping.wait(LOOK_S):
-            if self._engine.is_alive() and self._engine is not self._condemned:
+            if self.is_alive():
                 continue
             if self._is_stopping.is_set():
                 return

@@ -8,7 +8,7 @@ import orjson
 from schemas.ticket import IncomingTicket
 from worker import helpdesk, logs
 from worker.database import Sessions, transaction
-from worker.dispatch.publish import Publisher
+from worker.dispatch.publish import Announcer, Publisher
 from worker.errors import UnknownSource, UnusableBody
 from worker.helpdesk import Webhook
 from worker.settings import Settings
@@ -35,12 +35,11 @@ class Accepted:
 class Intake:
     """Everything between a webhook's bytes and the queue. Safe to share between threads."""
 
-    def __init__(self, settings: Settings, sessions: Sessions, publisher: Publisher) -> None:
-        self._secrets, self._sessions, self._publisher = (
-            settings.webhook_secrets,
-            sessions,
-            publisher,
-        )
+    def __init__(
+        self, settings: Settings, sessions: Sessions, announcer: Announcer | Publisher
+    ) -> None:
+        self._secrets, self._sessions = settings.webhook_secrets, sessions
+        self._announcer = announcer
 
     def accept(self, source: str, webhook: Webhook) -> Accepted:
         """Keep a delivery as rows and announce its ticket.
@@ -53,7 +52,7 @@ class Intake:
         with transaction(self._sessions) as session:
             received = store.receive(session, ticket, Queue.LIVE)
         if received.is_new and not received.is_ignored:
-            self._publisher.announce([(received.ticket_id, Queue.LIVE)])
+            self._announcer.announce([(received.ticket_id, Queue.LIVE)])
         status = status_of(received)
         log.info("webhook", source=source, ticket_id=received.ticket_id, status=status)
         return Accepted(received.ticket_id, status)
