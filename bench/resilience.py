@@ -25,7 +25,7 @@ from worker import migrate
 
 Rows = list[str]
 
-DEFAULTS = {"lease_s": 20, "sweep_interval_s": 5, "backoff_base_s": 5, "backoff_cap_s": 600}
+DEFAULTS = {"lease_s": 10, "sweep_interval_s": 5, "backoff_base_s": 5, "backoff_cap_s": 600}
 MEMORY_FIRST, MEMORY_LAST = 1_000, 20_000
 BACKLOG = 100_000
 WEBHOOKS = 600
@@ -51,7 +51,7 @@ from generate_series(1, {count}) as number
 def measure(rounds: int) -> None:
     write_section(
         "Resilience",
-        text="Default settings (leases of 20 s, a sweep each 5 s) on Redis and Postgres of the "
+        text="Default settings (leases of 10 s, a sweep each 5 s) on Redis and Postgres of the "
         "measurement's own; the scripted engine, but for the lines that name vLLM.",
         rows=[
             *storm(),

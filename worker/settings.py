@@ -84,7 +84,7 @@ class Settings(BaseSettings):
         description=f"The queues a worker serves; of {', '.join(QUEUES)}.",
     )
     lease_s: float = Field(
-        20.0, ge=2, le=3600, description="Seconds after which the sweep takes a ticket back whose "
+        10.0, ge=2, le=3600, description="Seconds after which the sweep takes a ticket back whose "
         "worker is dead; a living one renews its leases four times as often.",
     )  # fmt: skip
     max_attempts: int = Field(

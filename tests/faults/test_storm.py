@@ -52,7 +52,7 @@ class Storm:
     def blow(self) -> None:
         [victim] = self._random.choices(
             ["worker", "gateway", "sweep", "redis", "postgres", "worker told to stop"],
-            weights=[8, 4, 3, 1, 1, 2],
+            weights=[6, 4, 3, 2, 2, 2],
         )
         self.kills[victim] = self.kills.get(victim, 0) + 1
         if victim == "redis":
