@@ -66,7 +66,7 @@ def read_taxonomy(settings: Settings) -> Taxonomy:
     try:
         return load_taxonomy(settings.taxonomy)
     except (OSError, ValueError) as error:
-        raise SettingsError(f"TRIAGE_TAXONOMY: {settings.taxonomy}: {error}") from error
+        raise SettingsError(f"TRIAGE_TAXONOMY: {error}") from error
 
 
 def start_engine(settings: Settings) -> SupervisedEngine:

@@ -8,7 +8,7 @@ import sys
 
 import typer
 
-from worker.cli import demo, enqueue, services, tickets
+from worker.cli import demo, enqueue, services, taxonomy, tickets
 from worker.errors import TriageError
 
 app = typer.Typer(
@@ -26,6 +26,7 @@ app.command("worker")(services.worker)
 app.command("sweep")(services.sweep)
 app.command("migrate")(services.migrate)
 app.command("enqueue")(enqueue.enqueue)
+app.add_typer(taxonomy.app, name="taxonomy", help="Check the categories.")
 app.add_typer(tickets.app, name="ticket", help="Look at tickets.")
 
 
