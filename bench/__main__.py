@@ -1,13 +1,14 @@
-"""Measures the product and writes RESULTS.md: python -m bench [speed|resilience …] [--rounds 3]"""
+"""Measures the product, writes RESULTS.md: python -m bench [speed|resilience|language …]"""
 
 import argparse
 from collections.abc import Callable
 
-from bench import resilience, speed
+from bench import language, resilience, speed
 
 MEASUREMENTS: dict[str, Callable[[int], None]] = {
     "speed": speed.measure,
     "resilience": resilience.measure,
+    "language": language.measure,
 }
 
 

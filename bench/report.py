@@ -18,11 +18,16 @@ Ratios travel to other machines, absolute figures do not.
 
 
 def write_section(title: str, *, text: str, rows: Sequence[str]) -> None:
+    """Write a section whose rows come from `row` and `fact`."""
+    write_table(title, text=text, head="| what | median | each |", rows=rows)
+
+
+def write_table(title: str, *, text: str, head: str, rows: Sequence[str]) -> None:
     """Put a section with this heading, a paragraph and a table into RESULTS.md, or replace it."""
     sections = read_sections()
-    table = ["| what | median | each |", "|---|---|---|", *rows]
     dated = f"{text} Measured on {datetime.now(UTC):%Y-%m-%d}: {machine()}."
-    sections[title] = "\n".join([dated, "", *table, ""])
+    rule = "|---" * (head.count("|") - 1) + "|"
+    sections[title] = "\n".join([dated, "", head, rule, *rows, ""])
     parts = [TITLE, *(f"## {name}\n\n{body}" for name, body in sections.items())]
     RESULTS.write_text("\n".join(parts))
 

@@ -1,6 +1,7 @@
 """Language detection: script rules, the restricted langdetect, and what is not served."""
 
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -26,16 +27,26 @@ def test_the_five_languages_are_told_apart(
     assert detector.detect(text).code == code
 
 
-@pytest.mark.parametrize("text", ["請求書再発行希望", "株式会社山田商事御中", "至急対応希望"])
-def test_japanese_without_kana_is_known_by_its_forms_and_words(
+KANJI_ONLY = (Path(__file__).parent / "data/kanji_only_japanese.txt").read_text().split()
+
+
+@pytest.mark.parametrize("text", KANJI_ONLY)
+def test_japanese_without_kana_is_known_by_its_spelling_and_words(
     detector: LanguageDetector, text: str
 ) -> None:
     assert detector.detect(text).code == "ja"
 
 
+@pytest.mark.parametrize(
+    "text", ["訂單尚未送達", "請問如何退貨", "登录失败", "产品故障维修", "系統當機"]
+)
+def test_chinese_that_is_as_short_stays_chinese(detector: LanguageDetector, text: str) -> None:
+    assert detector.detect(text).code == "zh"
+
+
 def test_kanji_that_both_languages_write_follow_the_locale(detector: LanguageDetector) -> None:
-    assert detector.detect("注文番号").code == "zh"
-    assert detector.detect("注文番号", locale="ja-JP").code == "ja"
+    assert detector.detect("故障報告").code == "zh"
+    assert detector.detect("故障報告", locale="ja-JP").code == "ja"
 
 
 def test_a_chinese_ticket_that_quotes_a_japanese_product_stays_chinese(
@@ -44,6 +55,34 @@ def test_a_chinese_ticket_that_quotes_a_japanese_product_stays_chinese(
     text = "我上周购买的サクラ打印机已经无法使用，请问如何申请保修和更换，我已经附上发票和照片。"
 
     assert detector.detect(text).code == "zh"
+
+
+def test_links_code_and_logs_say_nothing_of_the_language(detector: LanguageDetector) -> None:
+    text = """Die App startet nicht mehr, siehe https://status.example.com/this/is/an/english/page
+2026-11-02 10:11:12 ERROR connection to the database server could not be established
+Traceback (most recent call last):
+```
+the quick brown fox jumps over the lazy dog and the quick brown fox jumps again
+```"""
+
+    assert detector.detect(text).code == "de"
+
+
+@pytest.mark.parametrize("locale", ["fr", "en-GB", "ja", None])
+def test_a_locale_does_not_overrule_a_clear_text(
+    detector: LanguageDetector, locale: str | None
+) -> None:
+    text = "Meine Bestellung ist nicht angekommen."
+
+    assert detector.detect(text, locale=locale).code == "de"
+
+
+def test_a_locale_decides_between_languages_that_are_equally_likely(
+    detector: LanguageDetector,
+) -> None:
+    text = "Tom"
+
+    assert {detector.detect(text, locale=code).code for code in ("fr", "en")} == {"fr", "en"}
 
 
 def test_a_german_ticket_with_an_english_quote_stays_german(detector: LanguageDetector) -> None:

@@ -1,8 +1,9 @@
-"""Which language a ticket is written in: script rules first, langdetect for what is left.
+"""Which language a ticket is written in: script rules first, then langdetect, then lingua.
 
-Kana means Japanese, Han without it Chinese unless Japanese-only forms or the requester's locale
-say otherwise. Latin text goes to langdetect: longer text as an open question, which also finds
-languages the desk does not serve; short or doubtful text held to German, French and English.
+Kana means Japanese, Han without it Chinese unless Japanese-only forms or words say otherwise.
+Longer Latin text goes to langdetect as an open question, which also finds languages the desk does
+not serve. Short or doubtful Latin text, where langdetect is weak, goes to lingua, held to German,
+French and English. The requester's locale breaks ties only.
 """
 
 import re
@@ -16,13 +17,15 @@ import langdetect
 from langdetect.detector import Detector
 from langdetect.detector_factory import DetectorFactory
 from langdetect.lang_detect_exception import LangDetectException
+from lingua import Language, LanguageDetectorBuilder
+
+from worker.triage.prose import prose
 
 NAMES = {"de": "German", "fr": "French", "ja": "Japanese", "zh": "Chinese", "en": "English"}
 """The languages a desk can serve, by ISO 639-1 code."""
 
-LATIN = ("de", "fr", "en")
-READ_CHARS = 1500
-"""A language shows in the first characters; the rest of a long ticket costs time only."""
+LOOKED_AT_CHARS, READ_CHARS = 6000, 1500
+"""A language shows in the first characters of prose; the rest of a long ticket costs time only."""
 
 FOREIGN_SCRIPTS = ("HANGUL", "CYRILLIC", "ARABIC", "GREEK", "HEBREW", "THAI", "DEVANAGARI")
 SCRIPTS = ("LATIN", "HIRAGANA", "KATAKANA", "CJK", *FOREIGN_SCRIPTS)
@@ -34,15 +37,24 @@ JAPANESE_FORM_SHARE = 0.02
 """A Chinese text may quote one Japanese name; a Japanese one has its own forms throughout."""
 HONG_KONG_FORMS = "裏銹"
 """Written so in Hong Kong too, though Big5 lacks them."""
-JAPANESE_WORDS = re.compile("株式会社|御中|至急|見積|請求書|領収書|返品希望")
-"""Business words that need no kana."""
+JAPANESE_WORDS = re.compile(
+    "株式会社|有限会社|御中|貴社|弊社|至急|見積|請求書|領収|返品|返金|返答|納品|注文|宛名|宛先|不具合|手続|"
+    "解約|振込|入金|未着|発送|出荷|入荷|再起動|取扱|名義|届出|勤怠|残業|稟議|印鑑|値引|割引|受付|予約|"
+    "苦情|依頼|変更希望|発行希望|交換希望|再設定|保証|証明書|担当者|御礼|御社|書類|有給|資料請求|返送|電源入"
+)
+"""Words that need no kana and that Chinese does not have, or writes otherwise."""
 
-CERTAIN_CHARS = 40
+CHINESE_WORDS = re.compile("[的了是我你他她們们這这還还沒没嗎吗呢]")
+"""Words that stand in almost every Chinese sentence and in no Japanese compound."""
+
+FOREIGN_CHARS, LONG_CHARS = 40, 60
+"""From so many letters on langdetect is believed that a text is none of the desk's languages, or
+which of them: it takes short German for Afrikaans, English for Danish. Of 3,800 German, French
+and English sentences none from 40 letters on is taken for foreign (docs/decisions/language.md)."""
 CERTAIN_PROBABILITY = 0.98
-"""Shorter or less certain than this, a text must be one of the desk's own languages: langdetect
-takes short German for Afrikaans, English for Danish. Of 3,800 German, French and English
-sentences none from 40 letters on is taken for foreign (docs/decisions/language.md)."""
-PRIOR_OF_LOCALE = 0.5
+TIE = 0.1
+"""Two languages whose probabilities differ by less are as good as equal: the locale decides."""
+OPINIONS = {"de": Language.GERMAN, "fr": Language.FRENCH, "en": Language.ENGLISH}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,16 +74,22 @@ class Detected:
 
 
 class LanguageDetector:
-    """Detects languages. Loads langdetect's profiles once; safe to share between threads."""
+    """Detects languages. Loads all profiles and models once; safe to share between threads."""
 
     def __init__(self) -> None:
         self._factory = DetectorFactory()
         self._factory.load_profile(str(Path(langdetect.__file__).parent / "profiles"))
         self._factory.set_seed(0)
+        self._second = (
+            LanguageDetectorBuilder.from_languages(*OPINIONS.values())
+            .with_preloaded_language_models()
+            .build()
+        )
 
     def detect(self, text: str, *, locale: str | None = None) -> Detected:
         """The language of `text`; `locale` (such as `ja-JP`) decides what the text leaves open."""
-        text = unicodedata.normalize("NFKC", text[:READ_CHARS])
+        text = unicodedata.normalize("NFKC", text[:LOOKED_AT_CHARS])
+        text = (prose(text).strip() or text)[:READ_CHARS]
         scripts = count_scripts(text)
         if not scripts:
             return Detected(None, 0.0, "no letters")
@@ -88,19 +106,27 @@ class LanguageDetector:
         return Detected(code, probability, "script")
 
     def _latin(self, text: str, *, letters: int, spoken: str | None) -> Detected:
-        if letters >= CERTAIN_CHARS:
+        if letters >= FOREIGN_CHARS:
             code, probability = self._ask(text)
-            if probability >= CERTAIN_PROBABILITY:
+            is_long_enough = letters >= LONG_CHARS or code not in OPINIONS
+            if is_long_enough and probability >= CERTAIN_PROBABILITY:
                 return Detected(code, probability, "langdetect")
-        code, probability = self._ask(text, prior=prior_over_latin(spoken))
-        if code is None:
-            return Detected(None, 0.0, "no words")
-        return Detected(code, probability, "langdetect restricted")
+        return self._second_opinion(text, spoken)
 
-    def _ask(self, text: str, prior: dict[str, float] | None = None) -> tuple[str | None, float]:
+    def _second_opinion(self, text: str, spoken: str | None) -> Detected:
+        """Which of the desk's Latin languages it is, of which there is no doubt."""
+        values = {
+            code: self._second.compute_language_confidence(text, language)
+            for code, language in OPINIONS.items()
+        }
+        best = max(values, key=lambda code: values[code])
+        if spoken in values and values[best] - values[spoken] < TIE:
+            return Detected(spoken, round(values[spoken], 4), "locale")
+        return Detected(best, round(values[best], 4), "lingua")
+
+    def _ask(self, text: str) -> tuple[str | None, float]:
+        """langdetect's answer to an open question, and its probability."""
         detector: Detector = self._factory.create()
-        if prior:
-            detector.set_prior_map(prior)
         detector.append(text)
         try:
             best = detector.get_probabilities()
@@ -123,6 +149,8 @@ def east_asian(text: str, *, kana: int, ideographs: int, spoken: str | None) -> 
         return Detected("ja", 1.0, "kana")
     if sum(map(is_japanese_form, text)) >= JAPANESE_FORM_SHARE * ideographs + 0.5:
         return Detected("ja", 1.0, "Japanese forms")
+    if is_japanese_spelling(text) and not CHINESE_WORDS.search(text):
+        return Detected("ja", 1.0, "Japanese spelling")
     if JAPANESE_WORDS.search(text):
         return Detected("ja", 1.0, "Japanese words")
     if spoken == "ja":
@@ -144,17 +172,17 @@ def is_japanese_form(char: str) -> bool:
     )
 
 
-def is_encodable(char: str, encoding: str) -> bool:
+def is_japanese_spelling(text: str) -> bool:
+    """Whether these kanji stand together in Japan's standard and in neither of China's."""
+    han = "".join(char for char in text if script(char) == "CJK" and char not in HONG_KONG_FORMS)
+    return is_encodable(han, "shift_jis") and not (
+        is_encodable(han, "gb2312") or is_encodable(han, "big5")
+    )
+
+
+def is_encodable(text: str, encoding: str) -> bool:
     try:
-        char.encode(encoding)
+        text.encode(encoding)
     except UnicodeEncodeError:
         return False
     return True
-
-
-def prior_over_latin(spoken: str | None) -> dict[str, float]:
-    """Equal chances for the Latin languages; half of them for the requester's own, if known."""
-    if spoken not in LATIN:
-        return dict.fromkeys(LATIN, 1 / len(LATIN))
-    others = (1 - PRIOR_OF_LOCALE) / (len(LATIN) - 1)
-    return {code: PRIOR_OF_LOCALE if code == spoken else others for code in LATIN}

@@ -1,0 +1,30 @@
+"""What of a ticket is prose: links, code, log lines and machine words have no language."""
+
+import re
+
+CODE_BLOCK = re.compile(r"```.*?(?:```|\Z)", re.DOTALL)
+INLINE = re.compile(
+    r"https?://\S+|www\.\S+"  # links
+    r"|[\w.+-]+@[\w-]+\.[\w.-]+"  # addresses
+    r"|`[^`\n]*`"  # code
+    r"|<[^>\n]{1,200}>"  # tags
+    r"|(?:[A-Za-z]:\\|~?/)[\w.\\/-]{3,}"  # paths
+    r"|[A-Za-z0-9]+(?:_[A-Za-z0-9]+)+"  # names with underscores
+    r"|[a-z]+(?:\.[A-Za-z][A-Za-z0-9]*){2,}"  # names with dots
+    r"|\b[A-Z]*\d[A-Z\d-]*\b|\b[A-Z]{2,}-\d+\b"  # order numbers, versions
+)
+LOG_LINE = re.compile(
+    r"^\s*(?:\[?\d{4}-\d\d-\d\d[T ]\d\d:\d\d|\[?\d\d:\d\d:\d\d"
+    r"|(?:DEBUG|INFO|WARN|WARNING|ERROR|FATAL)\b"
+    r"|at [\w.$]+\(|File \"|Traceback|Caused by:|\$ |> |#\d+ 0x|\{\")"
+)
+
+
+def prose(text: str) -> str:
+    """The lines and words of `text` that a person wrote as language; may be empty.
+
+    Linear in the length of `text`.
+    """
+    text = CODE_BLOCK.sub(" ", text)
+    lines = (line for line in text.splitlines() if not LOG_LINE.match(line))
+    return "\n".join(INLINE.sub(" ", line) for line in lines)
