@@ -57,6 +57,10 @@ def test_a_good_reply_has_no_findings(found: Any) -> None:
             "no_invented_number",
         ),
         (
+            {"reply": "Guten Tag! Wir garantieren Ihnen, dass das heute noch erledigt wird."},
+            "no_forbidden_promise",
+        ),
+        (
             {"reply": "Guten Tag [Name], wir prüfen das gerade und melden uns bei Ihnen."},
             "no_placeholder",
         ),

@@ -8,7 +8,7 @@ encoded with control tokens; what a customer wrote is encoded with them switched
 from pathlib import Path
 
 from tokenizers import Tokenizer
-from transformers import AutoTokenizer
+from transformers import PreTrainedTokenizerFast
 
 from worker.engine.contract import Prompt
 
@@ -20,7 +20,11 @@ class PromptEncoder:
     """Encodes prompts for one model. Safe to share between threads."""
 
     def __init__(self, model: Path | str, *, revision: str | None = None) -> None:
-        tokenizer = AutoTokenizer.from_pretrained(model, revision=revision)
+        tokenizer = PreTrainedTokenizerFast.from_pretrained(
+            model,
+            revision=revision or "main",
+            fix_mistral_regex=True,  # Mistral's published tokenizer.json splits words wrongly
+        )
         messages = [
             {"role": "system", "content": INSTRUCTION},
             {"role": "user", "content": TICKET},

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from schemas.reply import Reply
 from worker.triage.language import LanguageDetector
+from worker.triage.promises import promises
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +83,10 @@ def no_invented_number(subject: Subject) -> Iterator[str]:
             yield f"{number!r} is not in the ticket"
 
 
+def no_forbidden_promise(subject: Subject) -> Iterator[str]:
+    yield from promises(subject.reply.reply, subject.ticket)
+
+
 def no_placeholder(subject: Subject) -> Iterator[str]:
     yield from (repr(found) for found in PLACEHOLDER.findall(subject.reply.reply))
 
@@ -108,6 +113,7 @@ CHECKS: tuple[Check, ...] = (
     entities_stand_in_the_ticket,
     no_invented_address,
     no_invented_number,
+    no_forbidden_promise,
     no_placeholder,
     no_repetition,
     no_echo_of_the_instruction,
