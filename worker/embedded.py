@@ -1,7 +1,9 @@
 """The servers of the embedded stack: Postgres and Redis from wheels, on Unix sockets."""
 
+import contextlib
 import os
 import shutil
+import subprocess
 import tempfile
 import warnings
 from pathlib import Path
@@ -35,13 +37,24 @@ class EmbeddedPostgres:
 
     @property
     def has_ended(self) -> bool:
-        return not self._server.get_postmaster_info().is_running()
+        process = self._server.get_postmaster_info().process
+        try:
+            return process is None or process.status() == psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            return True
 
     def start_again(self) -> None:
-        self._server.ensure_postgres_running()
+        """Start a Postgres that has ended; until the system has let go of the old one, nothing."""
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(self.pid, os.WNOHANG)  # in a container it may be ours to bury
+        try:
+            self._server.ensure_postgres_running()
+        except (AssertionError, subprocess.SubprocessError) as error:
+            log.warning("postgres_not_yet", error=type(error).__name__)
 
     def stop(self) -> None:
-        self._server.stop()
+        if not self.has_ended:
+            self._server.stop()
 
 
 class EmbeddedRedis:

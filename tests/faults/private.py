@@ -42,7 +42,9 @@ class PrivatePostgres:
         psutil.wait_procs(family, timeout=30)
 
     def start(self) -> None:
-        self._server.start_again()
+        while self._server.has_ended:
+            self._server.start_again()
+            time.sleep(0.1)
 
     def close(self) -> None:
         self._server.stop()
