@@ -126,7 +126,9 @@ def vllm_faults(rounds: int) -> Rows:
     return [
         row("vLLM killed: seconds until the worker is ready again", [s[0] for s in seconds], 1),
         row(
-            "vLLM, 20 tickets in work: seconds from SIGTERM to the end", [s[1] for s in seconds], 1
+            "vLLM just restarted, 20 tickets in work: seconds from SIGTERM to the end",
+            [s[1] for s in seconds],
+            1,
         ),
     ]
 
