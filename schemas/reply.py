@@ -10,6 +10,7 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
+from schemas.mistakes import first_mistake
 from schemas.taxonomy import Taxonomy
 
 SUMMARY_CHARS = 200
@@ -90,9 +91,7 @@ class Reply(BaseModel):
         try:
             return cls.model_validate_json(text, context=taxonomy)
         except ValidationError as error:
-            first = error.errors(include_url=False, include_input=False)[0]
-            where = ".".join(str(part) for part in first["loc"]) or "output"
-            raise ValueError(f"{where}: {first['msg']}") from error
+            raise ValueError(first_mistake(error, whole="output")) from error
 
 
 LABELS = ("category", "type", "priority", "sentiment")

@@ -67,9 +67,9 @@ class EmbeddedRedis:
         directory = data / "redis"
         directory.mkdir(exist_ok=True)
         end_leftover(directory / "redis.pid")
-        self._sockets, is_temporary = socket_directory(data)
-        self._temporary = self._sockets if is_temporary else None
-        path = self._sockets / "redis.sock"
+        sockets, is_temporary = socket_directory(data)
+        self._temporary = sockets if is_temporary else None
+        path = sockets / "redis.sock"
         self.url = f"redis+socket://{path}"
         command = [
             *(str(__redis_executable__), "--port", "0", "--unixsocket", str(path)),

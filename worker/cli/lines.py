@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from schemas.mistakes import first_mistake
 from schemas.ticket import GenericTicket
 from worker.errors import TriageError
 
@@ -27,9 +28,8 @@ def read_lines(path: Path) -> Iterator[Line]:
             try:
                 yield Line.model_validate_json(line)
             except ValidationError as error:
-                first = error.errors(include_url=False, include_input=False)[0]
-                field = ".".join(str(part) for part in first["loc"]) or "line"
-                raise TriageError(f"{path}, line {number}: {field}: {first['msg']}") from error
+                mistake = first_mistake(error, whole="line")
+                raise TriageError(f"{path}, line {number}: {mistake}") from error
 
 
 def raw_lines(path: Path) -> Iterator[bytes]:

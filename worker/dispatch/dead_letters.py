@@ -9,6 +9,7 @@ from kombu import Message
 from pydantic import ValidationError
 
 from schemas.message import TicketMessage
+from schemas.mistakes import first_mistake
 from worker import logs
 from worker.dispatch.celery_app import DEAD, TASK
 
@@ -61,8 +62,7 @@ def why_unusable(message: Message) -> str | None:
     try:
         TicketMessage.model_validate(body[1])
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        return f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
+        return first_mistake(error, whole="message")
     return None
 
 

@@ -7,6 +7,7 @@ from typing import Any, Protocol, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from schemas.mistakes import first_mistake
 from schemas.ticket import GenericTicket, IncomingTicket
 from worker.errors import UnusableBody
 
@@ -59,6 +60,4 @@ def parse(model: type[Model], payload: Any) -> Model:
     try:
         return model.model_validate(payload)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        field = ".".join(str(part) for part in first["loc"]) or "body"
-        raise UnusableBody(f"{field}: {first['msg']}") from error
+        raise UnusableBody(first_mistake(error, whole="body")) from error
