@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from schemas.taxonomy import Taxonomy, load_taxonomy
+from schemas.thresholds import Thresholds
 from worker.embedded import EmbeddedPostgres
 from worker.engine.grammar import reply_grammar
-from worker.triage.confidence import Thresholds
 from worker.triage.language import LanguageDetector
 from worker.triage.pipeline import Desk
 
@@ -44,7 +44,7 @@ def desk(taxonomy: Taxonomy, detector: LanguageDetector) -> Desk:
         grammar=reply_grammar(taxonomy),
         temperature=0.0,
         seed=0,
-        thresholds=Thresholds(suggest=0.5, auto=0.9),
+        thresholds=Thresholds.same(suggest=0.5, auto=0.9),
         deadline_s=5.0,
         detector=detector,
     )

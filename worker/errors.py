@@ -84,7 +84,14 @@ class Hopeless(TriageError):
 
 
 class PromptTooLong(Hopeless):
-    """The ticket does not fit the engine's context."""
+    """The ticket does not fit the engine's context: its prompt has `tokens`, there is `room`."""
+
+    def __init__(self, profile: str, *, tokens: int, room: int) -> None:
+        super().__init__(
+            f"the prompt takes {tokens:,} tokens, profile {profile} has room for {room:,} beside "
+            "the longest answer"
+        )
+        self.tokens, self.room = tokens, room
 
 
 class RequestRefused(Hopeless):

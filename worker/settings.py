@@ -67,6 +67,11 @@ class Settings(BaseSettings):
     desk_language: str = Field(
         "en", pattern="^(de|en|fr|ja|zh)$", description="Language of the summaries."
     )
+    thresholds: Path | None = Field(
+        None,
+        description="Thresholds of confidence for each label field (TOML), as `triage quality "
+        "calibrate` writes them; instead of the two settings below.",
+    )
     suggest_confidence: float = Field(
         0.5, ge=0, le=1, description="Below this in any label field a person decides."
     )
@@ -90,6 +95,10 @@ class Settings(BaseSettings):
     max_attempts: int = Field(
         4, ge=1, le=100, description="Failed attempts on a ticket before a person gets it."
     )
+    max_repairs: int = Field(
+        1, ge=0, le=1, description="Times an answer that failed a check is asked for again, with "
+        "the fault named, before a person gets it; where the prompt version knows how.",
+    )  # fmt: skip
     max_crashes: int = Field(
         3, ge=2, le=100, description="Times an engine or worker may die over a ticket before a "
         "person gets it.",
@@ -149,8 +158,8 @@ def refuse_contradictions(settings: Settings) -> None:
             f"TRIAGE_BACKOFF_BASE_S is {settings.backoff_base_s:g} but must not be above "
             f"TRIAGE_BACKOFF_CAP_S ({settings.backoff_cap_s:g})"
         )
-    if settings.suggest_confidence > settings.auto_confidence:
+    if settings.suggest_confidence >= settings.auto_confidence:
         raise SettingsError(
-            f"TRIAGE_SUGGEST_CONFIDENCE is {settings.suggest_confidence:g} but must not be above "
+            f"TRIAGE_SUGGEST_CONFIDENCE is {settings.suggest_confidence:g} but must be below "
             f"TRIAGE_AUTO_CONFIDENCE ({settings.auto_confidence:g})"
         )

@@ -14,12 +14,12 @@ from pathlib import Path
 
 from models.demo.prompt import TAXONOMY, VERSION
 from models.demo.tickets import LANGUAGES, Example, examples
+from schemas.thresholds import Thresholds
 from worker.engine.grammar import reply_grammar
 from worker.engine.profiles import load_profile
 from worker.engine.vllm_engine import VllmEngine
 from worker.helpdesk import text
 from worker.triage import pipeline
-from worker.triage.confidence import Thresholds
 from worker.triage.language import NAMES, LanguageDetector
 from worker.triage.pipeline import Desk, Triaged
 
@@ -41,7 +41,7 @@ def main() -> None:
         grammar=reply_grammar(TAXONOMY),
         temperature=0.0,
         seed=0,
-        thresholds=Thresholds(suggest=0.5, auto=0.9),
+        thresholds=Thresholds.same(suggest=0.5, auto=0.9),
         deadline_s=600.0,
         detector=LanguageDetector(),
     )

@@ -35,7 +35,7 @@ def engine(postgres_url: str) -> Iterator[Engine]:
 def sessions(engine: Engine) -> Sessions:
     with engine.begin() as connection:
         connection.execute(
-            text("truncate tickets, deliveries, attempts, replies, findings, corrections")
+            text("truncate tickets, deliveries, attempts, replies, findings, corrections, workers")
         )
     return database.sessions(engine)
 
@@ -91,7 +91,9 @@ def runtime(sessions: Sessions, publisher: Publisher, desk: Desk) -> Callable[..
             desk=desk,
             worker=worker,
             lease_s=60,
-            retries=RetryPolicy(max_attempts=3, max_crashes=3, base_s=0.001, cap_s=0.01),
+            retries=RetryPolicy(
+                max_repairs=1, max_attempts=3, max_crashes=3, base_s=0.001, cap_s=0.01
+            ),
             suspects=Suspects(max_crashes=3),
         )
 

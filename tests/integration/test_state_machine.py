@@ -23,7 +23,7 @@ from worker.tickets.rows import Attempt, Reply, Ticket
 from worker.tickets.states import FINAL, MOVES, Outcome, Queue, State
 from worker.tickets.store import Claim, Result, RetryPolicy
 
-POLICY = RetryPolicy(max_attempts=3, max_crashes=3, base_s=1e-6, cap_s=1e-6)
+POLICY = RetryPolicy(max_repairs=1, max_attempts=3, max_crashes=3, base_s=1e-6, cap_s=1e-6)
 REPLY = {
     "category": "billing", "type": "problem", "priority": "high", "sentiment": "negative",
     "entities": [], "summary": "s", "reply": "r", "confidence": {}, "disposition": "auto",

@@ -18,7 +18,7 @@ from worker.tickets.store import Claim, Received, Result, RetryPolicy
 REPLIED = Result(Outcome.REPLIED, None, {"language": "de"})
 CRASHED = Result(Outcome.CRASHED, "the engine died")
 FAILED = Result(Outcome.RETRY, "the engine is down")
-POLICY = RetryPolicy(max_attempts=2, max_crashes=2, base_s=0.001, cap_s=0.01)
+POLICY = RetryPolicy(max_repairs=1, max_attempts=2, max_crashes=2, base_s=0.001, cap_s=0.01)
 
 Receive = Callable[..., int]
 
@@ -159,7 +159,7 @@ def test_a_retry_is_due_within_the_policy_s_bound(
     claim = take(sessions, receive())
 
     with transaction(sessions) as session:
-        store.give_back(session, claim, FAILED, RetryPolicy(9, 9, base_s=1e9, cap_s=cap_s))
+        store.give_back(session, claim, FAILED, RetryPolicy(1, 9, 9, base_s=1e9, cap_s=cap_s))
 
     row = ticket(sessions, claim.ticket_id)
     assert timedelta(0) <= row.not_before - row.updated_at <= timedelta(seconds=cap_s)
@@ -168,7 +168,7 @@ def test_a_retry_is_due_within_the_policy_s_bound(
 def test_a_ticket_is_not_claimed_before_its_time(sessions: Sessions, receive: Receive) -> None:
     claim = take(sessions, receive())
     with transaction(sessions) as session:
-        store.give_back(session, claim, FAILED, RetryPolicy(9, 9, base_s=1e6, cap_s=1e6))
+        store.give_back(session, claim, FAILED, RetryPolicy(1, 9, 9, base_s=1e6, cap_s=1e6))
 
     with transaction(sessions) as session:
         assert store.claim(session, claim.ticket_id, worker="w", lease_s=60) is None

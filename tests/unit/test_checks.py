@@ -65,6 +65,10 @@ def test_a_good_reply_has_no_findings(found: Any) -> None:
             "no_placeholder",
         ),
         (
+            {"summary": "".join(map(chr, range(0x4E00, 0x4E00 + 200)))},
+            "text_is_complete",
+        ),
+        (
             {"reply": "Wir prüfen das gerne. " * 4},
             "no_repetition",
         ),

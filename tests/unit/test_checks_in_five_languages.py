@@ -1,8 +1,10 @@
 """Each check in each language: it finds its fault, and leaves a good reply alone."""
 
+import random
+
 import pytest
 
-from schemas.reply import Reply
+from schemas.reply import REPLY_CHARS, Reply
 from schemas.taxonomy import Taxonomy
 from tests.replies import written
 from worker.triage import checks, prompts
@@ -32,6 +34,21 @@ ALSO_GOOD = {
 }
 ENGLISH = "Hello, we are checking the invoice and will get back to you very soon, thank you."
 GERMAN = "Guten Tag! Wir prüfen die Rechnung und melden uns in Kürze wieder bei Ihnen."
+
+
+def endless(words: str, joint: str) -> str:
+    """A text without repetition that never comes to an end."""
+    picks = random.Random(1)
+    return joint.join(picks.choice(words.split()) for _ in range(REPLY_CHARS))
+
+
+GERMAN_WORDS = endless("die den Rechnung Betrag Konto und oder nochmals gerne für Sie mit uns", " ")
+FRENCH_WORDS = endless("la le facture montant compte et ou encore pour vous avec nous bien", " ")
+ENGLISH_WORDS = endless("the a invoice amount account and or again gladly for you with us", " ")
+JAPANESE_WORDS = endless(
+    "請求書を 確認して います。 ただいま お客様の 内容に ついて また ご案内", ""
+)
+CHINESE_WORDS = endless("我们 正在 核实 您的 发票 金额 账户 并且 再次 为您 处理 这个 问题", "")
 FAULTS: dict[str, dict[str, str]] = {
     "reply_in_the_customers_language": {
         **dict.fromkeys(("de", "fr", "ja", "zh"), ENGLISH),
@@ -65,6 +82,13 @@ FAULTS: dict[str, dict[str, str]] = {
         "ja": "〇〇様、お問い合わせありがとうございます。請求書を確認いたします。",
         "zh": "【姓名】您好，感谢您的来信。我们正在核实发票，会尽快回复您。",
         "en": "Hello <name>, we are checking the invoice and will get back to you very soon.",
+    },
+    "text_is_complete": {
+        "de": "Guten Tag! Wir prüfen " + GERMAN_WORDS,
+        "fr": "Bonjour, nous vérifions " + FRENCH_WORDS,
+        "ja": JAPANESE_WORDS,
+        "zh": CHINESE_WORDS,
+        "en": "Hello, we are checking " + ENGLISH_WORDS,
     },
     "no_repetition": {
         "de": "Wir prüfen die Rechnung. " * 4,
@@ -102,7 +126,9 @@ def test_a_good_reply_has_no_findings(
 def test_a_fault_is_found_by_its_check_alone(
     check: str, code: str, taxonomy: Taxonomy, detector: LanguageDetector
 ) -> None:
-    assert set(found(code, taxonomy, detector, reply=FAULTS[check][code])) == {check}
+    reply = FAULTS[check][code][:REPLY_CHARS]
+
+    assert set(found(code, taxonomy, detector, reply=reply)) == {check}
 
 
 @pytest.mark.parametrize("code", TICKETS)

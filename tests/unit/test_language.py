@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from worker.triage.language import LanguageDetector, is_japanese_form
+from worker.triage.language import LanguageDetector, is_japanese_form, same_language
 
 
 @pytest.mark.parametrize(
@@ -42,6 +42,43 @@ def test_japanese_without_kana_is_known_by_its_spelling_and_words(
 )
 def test_chinese_that_is_as_short_stays_chinese(detector: LanguageDetector, text: str) -> None:
     assert detector.detect(text).code == "zh"
+
+
+@pytest.mark.parametrize(
+    ("text", "locale", "tag"),
+    [
+        ("我的订单还没有到。", None, "zh-Hans"),
+        ("我的訂單還沒有到。", None, "zh-Hant"),
+        ("我的订单还没有到。", "zh-TW", "zh-Hans"),
+        ("你好，什麼時候送到", "zh-CN", "zh-Hant"),
+        ("我看不到", None, "zh"),
+        ("我看不到", "zh-TW", "zh-Hant"),
+        ("我看不到", "zh_HK", "zh-Hant"),
+        ("我看不到", "zh-CN", "zh"),
+        ("注文した商品がまだ届きません。", None, "ja"),
+    ],
+)
+def test_traditional_and_simplified_chinese_are_told_apart(
+    detector: LanguageDetector, text: str, locale: str | None, tag: str
+) -> None:
+    assert detector.detect(text, locale=locale).tag == tag
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("zh-Hant", "zh-Hant", True),
+        ("zh-Hant", "zh", True),
+        ("zh", "zh-Hans", True),
+        ("zh-Hant", "zh-Hans", False),
+        ("zh", "ja", False),
+        (None, "de", False),
+    ],
+)
+def test_a_reply_may_leave_its_script_open_but_not_take_the_other(
+    one: str | None, other: str | None, same: bool
+) -> None:
+    assert same_language(one, other) is same
 
 
 def test_kanji_that_both_languages_write_follow_the_locale(detector: LanguageDetector) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from tests.replies import GERMAN_BODY, GERMAN_SUBJECT, written
 from worker.engine.scripted import ScriptedEngine
-from worker.errors import DeadlineExceeded
+from worker.errors import DeadlineExceeded, PromptTooLong
 from worker.triage import pipeline
 from worker.triage.confidence import Disposition
 from worker.triage.pipeline import Desk, Triaged
@@ -35,11 +35,11 @@ def test_a_finding_sends_a_sure_reply_to_a_person(desk: Desk) -> None:
 
 
 def test_an_unsure_reply_goes_to_a_person_and_says_of_what(desk: Desk) -> None:
-    triaged = triage(desk, ScriptedEngine(lambda _: written(), probability=0.8))
+    triaged = triage(desk, ScriptedEngine(lambda _: written(), probability=0.2))
 
     assert triaged.disposition is Disposition.HUMAN
     assert triaged.reason is not None
-    assert triaged.reason.startswith("unsure of ")
+    assert triaged.reason.startswith("unsure: category 0.45 is below 0.5")
 
 
 @pytest.mark.parametrize(
@@ -77,12 +77,69 @@ def test_a_language_the_desk_does_not_serve_is_not_sent_to_the_engine(
     assert triaged.language.code == reason
 
 
-def test_a_ticket_too_long_for_the_context_goes_to_a_person(desk: Desk) -> None:
-    triaged = triage(desk, ScriptedEngine(lambda _: written()), body="Bitte helfen Sie! " * 20_000)
+def test_a_ticket_too_long_for_the_context_is_shortened_marked_and_goes_to_a_person(
+    desk: Desk,
+) -> None:
+    body = f"{GERMAN_BODY}\n\n" + "Bitte helfen Sie! " * 20_000
+
+    triaged = triage(desk, ScriptedEngine(lambda _: written()), body)
 
     assert triaged.disposition is Disposition.HUMAN
+    assert triaged.reply is not None
     assert triaged.reason is not None
-    assert "too long" in triaged.reason
+    assert triaged.reason.startswith("shortened: ")
+    assert [finding.check for finding in triaged.findings] == ["ticket_is_whole"]
+    assert not pipeline.is_repairable(triaged, desk)
+
+
+def test_a_ticket_that_may_not_be_shortened_is_left_to_others(desk: Desk) -> None:
+    engine = ScriptedEngine(lambda _: written())
+
+    with pytest.raises(PromptTooLong, match="has room for"):
+        pipeline.triage("", "Bitte helfen Sie! " * 20_000, None, engine, desk, shortens=False)
+
+
+def test_a_fault_of_an_earlier_answer_stands_in_the_prompt_after_the_ticket(desk: Desk) -> None:
+    prompts = []
+    engine = ScriptedEngine(lambda prompt: prompts.append(prompt) or written())
+    production = dataclasses.replace(desk, prompt_version="triage-1")
+
+    pipeline.triage("", GERMAN_BODY, None, engine, production, faults=["no_placeholder: '[Name]'"])
+
+    assert "- no_placeholder: '[Name]'" in prompts[0].note
+    assert "no_placeholder" not in prompts[0].ticket
+
+
+def test_a_number_that_only_the_named_fault_quotes_is_still_invented(desk: Desk) -> None:
+    invented = written(reply="Guten Tag! Wir prüfen die Rechnung RE-2026-9999 für Sie, bis bald.")
+    production = dataclasses.replace(desk, prompt_version="triage-1")
+
+    triaged = pipeline.triage(
+        "",
+        GERMAN_BODY,
+        None,
+        ScriptedEngine(lambda _: invented),
+        production,
+        faults=["no_invented_number: 'RE-2026-9999' is not in the ticket"],
+    )
+
+    assert [finding.check for finding in triaged.findings] == ["no_invented_number"]
+
+
+@pytest.mark.parametrize(
+    ("body", "name"),
+    [
+        ("我的訂單還沒有到，請問什麼時候會送達？", "Traditional Chinese"),
+        ("我的订单还没有到，请问什么时候会送达？", "Chinese"),
+    ],
+)
+def test_the_model_is_told_which_chinese_to_answer_in(desk: Desk, body: str, name: str) -> None:
+    prompts = []
+    engine = ScriptedEngine(lambda prompt: prompts.append(prompt) or written())
+
+    pipeline.triage("", body, None, engine, desk)
+
+    assert prompts[0].ticket.startswith(f'<ticket language="{name}">')
 
 
 def test_a_slow_engine_is_left_to_a_retry(desk: Desk) -> None:

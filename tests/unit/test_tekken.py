@@ -14,6 +14,7 @@ from mistral_common.tokens.tokenizers.tekken import Tekkenizer
 
 from tests.unit.attacks import ATTACKS
 from worker.engine.contract import Prompt
+from worker.engine.profiles import load_profile
 from worker.engine.tokens import PromptEncoder
 
 NEMO = Path(mistral_common.__file__).parent / "data" / "tekken_240718.json"
@@ -35,7 +36,7 @@ def encoder(tmp_path_factory: pytest.TempPathFactory) -> PromptEncoder:
     (model / "chat_template.jinja").write_text(convert_tokenizer_to_chat_template(str(NEMO)))
     (model / "config.json").write_text(json.dumps({"model_type": "mistral"}))
     (model / "tokenizer_config.json").write_text(json.dumps({"bos_token": "<s>"}))
-    return PromptEncoder(model)
+    return PromptEncoder(model, shape=load_profile("nemo-awq-32k").prompt_shape)
 
 
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda one: f"{one.language}-{one.goal}")

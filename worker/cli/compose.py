@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable
 
 from schemas.taxonomy import Taxonomy, load_taxonomy
+from schemas.thresholds import Thresholds, load_thresholds
 from worker import database
 from worker.database import Sessions
 from worker.dispatch.celery_app import make_app
@@ -24,7 +25,6 @@ from worker.engine.supervised import SupervisedEngine
 from worker.errors import SettingsError
 from worker.settings import Settings
 from worker.tickets.store import RetryPolicy
-from worker.triage.confidence import Thresholds
 from worker.triage.language import LanguageDetector
 from worker.triage.pipeline import Desk
 from worker.triage.prompts import available_versions
@@ -56,7 +56,7 @@ def make_desk(settings: Settings) -> Desk:
         grammar=reply_grammar(taxonomy),
         temperature=profile.sampling.temperature,
         seed=profile.sampling.seed,
-        thresholds=Thresholds(settings.suggest_confidence, settings.auto_confidence),
+        thresholds=read_thresholds(settings),
         deadline_s=settings.deadline_s,
         detector=LanguageDetector(),
     )
@@ -67,6 +67,15 @@ def read_taxonomy(settings: Settings) -> Taxonomy:
         return load_taxonomy(settings.taxonomy)
     except (OSError, ValueError) as error:
         raise SettingsError(f"TRIAGE_TAXONOMY: {error}") from error
+
+
+def read_thresholds(settings: Settings) -> Thresholds:
+    if settings.thresholds is None:
+        return Thresholds.same(suggest=settings.suggest_confidence, auto=settings.auto_confidence)
+    try:
+        return load_thresholds(settings.thresholds)
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"TRIAGE_THRESHOLDS: {error}") from error
 
 
 def start_engine(settings: Settings) -> SupervisedEngine:
@@ -93,6 +102,7 @@ def make_runtime(settings: Settings, engine: Engine, sessions: Sessions, publish
         worker=worker_name(),
         lease_s=settings.lease_s,
         retries=RetryPolicy(
+            max_repairs=settings.max_repairs,
             max_attempts=settings.max_attempts,
             max_crashes=settings.max_crashes,
             base_s=settings.backoff_base_s,

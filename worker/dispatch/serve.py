@@ -84,6 +84,7 @@ class Service:
             self._ended.set()
             tending.join()
             self._plan.ready_file.unlink(missing_ok=True)
+            self._say_gone()
         return int(self._worker.exitcode or 0)
 
     def _note_running(self, **_: object) -> None:
@@ -121,15 +122,37 @@ class Service:
         """Everything that has to be done now and then while tickets are triaged."""
         renew = every(self._run.lease_s / RENEWALS_PER_LEASE, self._renew_leases)
         look = every(BACKLOG_LOOK_S, self._look_at_backlog)
+        say_here = every(BACKLOG_LOOK_S, self._say_here)
         while not self._ended.wait(TEND_S):
             try:
                 renew()
                 look()
+                say_here()
             except UNAVAILABLE as error:
                 log.warning("postgres_unavailable", error=reason(error))
             self._steer()
             if self._engine.has_failed and not self._draining.is_set():
                 self._stop(exit_code=1)
+
+    def _say_here(self) -> None:
+        """Tell other workers and operators of this one while it takes tickets."""
+        if not self._is_ready:
+            return
+        with transaction(self._run.sessions) as session:
+            store.worker_is_here(
+                session,
+                self._run.worker,
+                profile=self._engine.identity.profile,
+                queues=self._plan.queues,
+                in_flight=self._plan.in_flight,
+            )
+
+    def _say_gone(self) -> None:
+        try:
+            with transaction(self._run.sessions) as session:
+                store.worker_is_gone(session, self._run.worker)
+        except UNAVAILABLE as error:  # it will be forgotten anyway
+            log.warning("postgres_unavailable", error=reason(error))
 
     def _renew_leases(self) -> None:
         if ids := self._run.held.ids():

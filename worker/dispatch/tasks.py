@@ -1,7 +1,7 @@
 """Triages one ticket, from its claim to its record. Celery carries; the row decides."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -15,12 +15,13 @@ from worker import logs
 from worker.database import UNAVAILABLE
 from worker.dispatch.celery_app import TASK
 from worker.dispatch.runtime import Runtime
-from worker.errors import EngineCrashed, EngineUnavailable, Retryable
+from worker.errors import EngineCrashed, EngineUnavailable, PromptTooLong, Retryable
 from worker.settings import QUEUES
 from worker.tickets import store
-from worker.tickets.states import Outcome, State
+from worker.tickets.states import Outcome, Queue, State
 from worker.tickets.store import Claim, Result
 from worker.triage import pipeline
+from worker.triage.confidence import Disposition
 from worker.triage.pipeline import Triaged
 
 log = logs.get(__name__)
@@ -31,10 +32,11 @@ LOOK_S = 0.2
 @dataclass(frozen=True, slots=True)
 class Ending:
     """How a claim ends. `step` does it in Postgres and gives the ticket's new state (None if the
-    lease was lost); `is_due` says whether a ticket that waits again can be taken at once."""
+    lease was lost); `announce_on` is the queue on which a ticket that waits again can be taken at
+    once."""
 
     step: Callable[[Session], State | None]
-    is_due: bool = False
+    announce_on: str | None = None
 
 
 def register(app: Celery, run: Runtime) -> None:
@@ -68,8 +70,8 @@ def triage_one(ticket_id: int, run: Runtime) -> None:
         ending = work_on(claim, run)
         state = run.in_postgres(ending.step)
     log.info("ticket_left", attempt=claim.attempt, state=state or "lease lost")
-    if state is State.RECEIVED and ending.is_due:
-        run.publisher.announce([(claim.ticket_id, claim.queue)])
+    if state is State.RECEIVED and ending.announce_on:
+        run.publisher.announce([(claim.ticket_id, ending.announce_on)])
 
 
 def wait_for_engine(run: Runtime) -> None:
@@ -87,37 +89,83 @@ def work_on(claim: Claim, run: Runtime) -> Ending:
     """Triage a claimed ticket, whatever happens; how its claim ends."""
     try:
         with run.suspects.watch(claim) as is_to_blame:
-            triaged = pipeline.triage(
-                claim.subject,
-                claim.body,
-                claim.locale,
-                run.engine,
-                run.desk,
-                priority=QUEUES.index(claim.queue),
-            )
-    except EngineCrashed as error:
-        if is_to_blame():
-            return crash(claim, str(error), run)
-        return release(claim, "the engine died over another ticket")
-    except EngineUnavailable as error:
-        return release(claim, str(error))
+            triaged = triage(claim, run)
+    except PromptTooLong as error:
+        return move(claim, str(error), run)
+    except (EngineCrashed, EngineUnavailable) as error:
+        return without_engine(claim, error, run, is_to_blame=is_to_blame())
     except Retryable as error:
         return failure(claim, str(error), run)
     except Exception as error:  # a bug must not hold a ticket until its lease ends
         log.exception("triage_failed")
         return failure(claim, f"unexpected {type(error).__name__}: see the worker's log", run)
+    if claim.repairs < run.retries.max_repairs and pipeline.is_repairable(triaged, run.desk):
+        return repair(claim, triaged, run)
     return record(claim, triaged, run)
 
 
+def without_engine(
+    claim: Claim, error: EngineCrashed | EngineUnavailable, run: Runtime, *, is_to_blame: bool
+) -> Ending:
+    if isinstance(error, EngineUnavailable):
+        return release(claim, str(error))
+    if is_to_blame:
+        return crash(claim, str(error), run)
+    return release(claim, "the engine died over another ticket")
+
+
+def triage(claim: Claim, run: Runtime) -> Triaged:
+    """Triage a claimed ticket; what does not fit is shortened where nobody has more room.
+
+    Raises:
+        PromptTooLong: it does not fit here, and there is a worker for long tickets.
+    """
+    look = partial(
+        pipeline.triage,
+        claim.subject,
+        claim.body,
+        claim.locale,
+        run.engine,
+        run.desk,
+        priority=QUEUES.index(claim.queue),
+        faults=claim.faults,
+    )
+    try:
+        return look(shortens=False)
+    except PromptTooLong:
+        if claim.queue != Queue.LONG and run.in_postgres(
+            partial(store.is_served, queue=Queue.LONG)
+        ):
+            raise
+        return look(shortens=True)
+
+
 def record(claim: Claim, triaged: Triaged, run: Runtime) -> Ending:
-    result = Result(
-        outcome=Outcome.NEEDS_HUMAN if triaged.reason else Outcome.REPLIED,
-        reason=triaged.reason,
+    return Ending(partial(store.record, claim=claim, result=result_of(claim, triaged, run)))
+
+
+def result_of(claim: Claim, triaged: Triaged, run: Runtime) -> Result:
+    needs_human = triaged.disposition is Disposition.HUMAN
+    return Result(
+        outcome=Outcome.NEEDS_HUMAN if needs_human else Outcome.REPLIED,
+        reason=triaged.reason if needs_human else None,
         attempt=attempt_columns(claim, triaged, run),
         reply=reply_columns(triaged),
         findings=[(finding.check, finding.detail) for finding in triaged.findings],
     )
-    return Ending(partial(store.record, claim=claim, result=result))
+
+
+def repair(claim: Claim, triaged: Triaged, run: Runtime) -> Ending:
+    log.info("answer_to_be_repaired", attempt=claim.attempt, reason=triaged.reason)
+    result = replace(result_of(claim, triaged, run), outcome=Outcome.REPAIR, reply=None)
+    return Ending(partial(store.repair, claim=claim, result=result), announce_on=claim.queue)
+
+
+def move(claim: Claim, reason: str, run: Runtime) -> Ending:
+    log.info("ticket_moved", attempt=claim.attempt, queue=Queue.LONG)
+    result = Result(Outcome.MOVED, reason, columns_without_output(claim, run))
+    step = partial(store.move, claim=claim, result=result, queue=Queue.LONG)
+    return Ending(step, announce_on=Queue.LONG)
 
 
 def failure(claim: Claim, reason: str, run: Runtime) -> Ending:
@@ -130,11 +178,11 @@ def crash(claim: Claim, reason: str, run: Runtime) -> Ending:
     log.error("engine_crashed_over_ticket", attempt=claim.attempt, crashes=claim.crashes + 1)
     result = Result(Outcome.CRASHED, reason, columns_without_output(claim, run))
     step = partial(store.crashed, claim=claim, result=result, policy=run.retries)
-    return Ending(step, is_due=True)
+    return Ending(step, announce_on=claim.queue)
 
 
 def release(claim: Claim, reason: str) -> Ending:
-    return Ending(partial(store.release, claim=claim, reason=reason), is_due=True)
+    return Ending(partial(store.release, claim=claim, reason=reason), announce_on=claim.queue)
 
 
 def attempt_columns(claim: Claim, triaged: Triaged, run: Runtime) -> dict[str, Any]:
@@ -180,4 +228,5 @@ def reply_columns(triaged: Triaged) -> dict[str, Any] | None:
         **triaged.reply.model_dump(mode="json"),
         "confidence": triaged.confidence,
         "disposition": triaged.disposition,
+        "disposition_reason": triaged.reason,
     }

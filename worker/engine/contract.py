@@ -6,10 +6,14 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """What the model reads. `instruction` is the desk's own; `ticket` is hostile text."""
+    """What the model reads. `instruction` is the desk's own; `ticket` is hostile text.
+
+    `note` follows the ticket: what was wrong with an earlier answer. Empty at the first try.
+    """
 
     instruction: str
     ticket: str
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +33,14 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """One output token: its text and its log-probability among the tokens the grammar allowed."""
+    """One output token: its text and its log-probability among the tokens the grammar allowed.
+
+    `alternatives` are the most likely other ones at its place, as (text, log-probability).
+    """
 
     text: str
     logprob: float
+    alternatives: tuple[tuple[str, float], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +83,10 @@ class Engine(Protocol):
             EngineUnavailable: the engine is down or was stopped.
             EngineCrashed: the engine died meanwhile.
         """
+        ...
+
+    def count(self, text: str) -> int:
+        """How many tokens of the engine's own tokenizer a piece of plain text takes."""
         ...
 
     def is_alive(self) -> bool:

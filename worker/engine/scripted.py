@@ -35,10 +35,11 @@ class ScriptedEngine:
 
     def generate(self, request: Request, *, deadline_s: float) -> Generation:
         started = time.monotonic()
-        text_chars = len(request.prompt.instruction) + len(request.prompt.ticket)
-        prompt_tokens = text_chars // CHARACTERS_IN_A_TOKEN
-        if prompt_tokens + request.max_tokens > self._max_model_len:
-            raise PromptTooLong(f"the prompt takes {prompt_tokens} tokens: too long to answer")
+        prompt = request.prompt
+        prompt_tokens = self.count(prompt.instruction + prompt.ticket + prompt.note)
+        room = self._max_model_len - request.max_tokens
+        if prompt_tokens > room:
+            raise PromptTooLong(self.identity.profile, tokens=prompt_tokens, room=room)
         if self._stopped.wait(min(self._latency_s, deadline_s)):
             raise EngineUnavailable("the engine was stopped")
         if self._latency_s > deadline_s:
@@ -52,6 +53,9 @@ class ScriptedEngine:
             cached_tokens=0,
             engine_ms=int((time.monotonic() - started) * 1000),
         )
+
+    def count(self, text: str) -> int:
+        return -(-len(text) // CHARACTERS_IN_A_TOKEN)
 
     def is_alive(self) -> bool:
         return not self._stopped.is_set()

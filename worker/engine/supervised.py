@@ -68,6 +68,9 @@ class SupervisedEngine:
         self._last_answer = time.monotonic()
         return generation
 
+    def count(self, text: str) -> int:
+        return self._engine.count(text)
+
     def is_alive(self) -> bool:
         engine = self._engine
         return self._is_up.is_set() and engine is not self._condemned and engine.is_alive()

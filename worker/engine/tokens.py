@@ -7,10 +7,12 @@ encoded with control tokens; what a customer wrote is encoded with them switched
 
 from pathlib import Path
 
+from jinja2 import TemplateError
 from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerFast
 
 from worker.engine.contract import Prompt
+from worker.errors import SettingsError
 
 INSTRUCTION, TICKET = "\ue000instruction\ue000", "\ue000ticket\ue000"
 """Private-use characters: no template and no instruction contains them."""
@@ -19,7 +21,16 @@ INSTRUCTION, TICKET = "\ue000instruction\ue000", "\ue000ticket\ue000"
 class PromptEncoder:
     """Encodes prompts for one model. Safe to share between threads."""
 
-    def __init__(self, model: Path | str, *, revision: str | None = None) -> None:
+    def __init__(
+        self, model: Path | str, *, revision: str | None = None, shape: str | None = None
+    ) -> None:
+        """Read the model's tokenizer and its chat template.
+
+        `shape` is what the template must make of `{instruction}` and `{ticket}`.
+
+        Raises:
+            SettingsError: it makes something else of them: the template is another model's.
+        """
         tokenizer = PreTrainedTokenizerFast.from_pretrained(
             model,
             revision=revision or "main",
@@ -29,9 +40,9 @@ class PromptEncoder:
             {"role": "system", "content": INSTRUCTION},
             {"role": "user", "content": TICKET},
         ]
-        rendered = str(
-            tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-        )
+        rendered = render(tokenizer, messages)
+        if shape is not None:
+            require_shape(rendered, shape, model)
         self._before, rest = rendered.split(INSTRUCTION)
         self._between, self._after = rest.split(TICKET)
         self._control = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
@@ -56,7 +67,7 @@ class PromptEncoder:
             *self._ids(self._control, self._before),
             *self._ids(self._text, prompt.instruction),
             *self._ids(self._control, self._between),
-            *self._ids(self._text, prompt.ticket),
+            *self._ids(self._text, prompt.ticket + prompt.note),
             *self._ids(self._control, self._after),
         ]
 
@@ -67,3 +78,29 @@ class PromptEncoder:
     @staticmethod
     def _ids(tokenizer: Tokenizer, text: str) -> list[int]:
         return list(tokenizer.encode(text, add_special_tokens=False).ids) if text else []
+
+
+def render(tokenizer: PreTrainedTokenizerFast, messages: list[dict[str, str]]) -> str:
+    """What the chat template makes of the messages; a refusal is told in its own words."""
+    try:
+        return str(
+            tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+        )
+    except (TemplateError, ValueError) as error:
+        raise SettingsError(
+            f"the chat template of {tokenizer.name_or_path} takes no instruction before the "
+            f"ticket ({error}): it is not this model's own"
+        ) from error
+
+
+def require_shape(rendered: str, shape: str, model: Path | str) -> None:
+    """
+    Raises:
+        SettingsError: the template is not the model's own.
+    """
+    found = rendered.replace(INSTRUCTION, "{instruction}").replace(TICKET, "{ticket}")
+    if found != shape:
+        raise SettingsError(
+            f"the chat template of {model} writes {found!r}, its own would write {shape!r}: take "
+            "chat_template and tokenizer from the model's own repository"
+        )

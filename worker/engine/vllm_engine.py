@@ -9,7 +9,7 @@ import asyncio
 import os
 import threading
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from concurrent.futures import CancelledError, Future
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -28,9 +28,15 @@ from worker.errors import (
 
 if TYPE_CHECKING:
     from vllm import RequestOutput
+    from vllm.logprobs import Logprob
     from vllm.v1.engine.async_llm import AsyncLLM
 
 log = logs.get(__name__)
+
+ALTERNATIVES = 5
+"""Tokens told beside the chosen one: enough for the confidence of a label (bench/RESULTS.md)."""
+NEGLIGIBLE_LOGPROB = -16.0
+"""A ten-millionth: such alternatives change no confidence, and masked ones are at -inf."""
 
 
 class VllmEngine:
@@ -46,7 +52,9 @@ class VllmEngine:
         os.environ.update(environment(profile))
         self.profile = profile
         self._is_stopping = False
-        self._encoder = PromptEncoder(profile.model_path, revision=profile.revision)
+        self._encoder = PromptEncoder(
+            profile.model_path, revision=profile.revision, shape=profile.prompt_shape
+        )
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(
             target=self._loop.run_forever, name="engine-loop", daemon=True
@@ -60,10 +68,7 @@ class VllmEngine:
         ids = self._encoder.encode(request.prompt)
         room = self.profile.max_model_len - request.max_tokens
         if len(ids) > room:
-            raise PromptTooLong(
-                f"the prompt takes {len(ids)} tokens, profile {self.profile.name} has room for "
-                f"{room} beside an answer of up to {request.max_tokens}"
-            )
+            raise PromptTooLong(self.profile.name, tokens=len(ids), room=room)
         started = time.monotonic()
         future = self._on_loop(self._generate(ids, request))
         try:
@@ -86,7 +91,7 @@ class VllmEngine:
             temperature=request.temperature,
             seed=request.seed,
             max_tokens=request.max_tokens,
-            logprobs=0,  # of the chosen token alone, after the grammar has masked the others
+            logprobs=ALTERNATIVES,  # after the grammar has masked what it does not allow
             output_kind=RequestOutputKind.FINAL_ONLY,
             structured_outputs=StructuredOutputsParams(grammar=request.grammar),
         )
@@ -104,6 +109,9 @@ class VllmEngine:
         except ValueError as error:
             raise RequestRefused(f"the engine refused the request: {error}") from error
         return final
+
+    def count(self, text: str) -> int:
+        return len(self._encoder.encode_text(text))
 
     def is_alive(self) -> bool:
         return not self._is_stopping and not self._llm.errored
@@ -191,10 +199,23 @@ def generation(output: "RequestOutput", *, engine_ms: int) -> Generation:
         text=written.text,
         finish_reason=written.finish_reason or "error",
         tokens=tuple(
-            Token(position[token_id].decoded_token or "", position[token_id].logprob)
+            told(token_id, position)
             for token_id, position in zip(written.token_ids, likelihoods, strict=False)
         ),
         prompt_tokens=len(output.prompt_token_ids or ()),
         cached_tokens=output.num_cached_tokens or 0,
         engine_ms=engine_ms,
+    )
+
+
+def told(chosen: int, position: Mapping[int, "Logprob"]) -> Token:
+    """A token with what vLLM tells of its position."""
+    return Token(
+        position[chosen].decoded_token or "",
+        position[chosen].logprob,
+        tuple(
+            (other.decoded_token or "", other.logprob)
+            for token_id, other in position.items()
+            if token_id != chosen and other.logprob > NEGLIGIBLE_LOGPROB
+        ),
     )

@@ -71,6 +71,7 @@ def report(
         "sentiment": reply and reply.sentiment,
         "confidence": {name: reply.confidence[name] for name in LABELS} if reply else {},
         "disposition": reply.disposition if reply else "human",
+        "disposition_reason": reply.disposition_reason if reply else ticket.reason,
         "entities": reply.entities if reply else [],
         "summary": reply and reply.summary,
         "reply": reply and reply.reply,

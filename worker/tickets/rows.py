@@ -14,7 +14,7 @@ from sqlalchemy import (
     func,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TIMESTAMP
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 NAMES = {
@@ -32,6 +32,7 @@ class Row(DeclarativeBase):
     type_annotation_map = {  # noqa: RUF012  # SQLAlchemy reads it so
         datetime: TIMESTAMP(timezone=True),
         str: Text(),
+        list[str]: ARRAY(Text()),
         int: BigInteger(),
         dict[str, Any]: JSONB(),
         list[dict[str, Any]]: JSONB(),
@@ -41,9 +42,9 @@ class Row(DeclarativeBase):
 class Ticket(Row):
     """One customer message to be triaged. An edited message is another ticket.
 
-    `attempts` numbers the claims; `failures` counts those that failed and `crashes` those during
-    which the engine or its worker died. A ticket that was given back because its worker stopped
-    has lost nothing.
+    `attempts` numbers the claims; `failures` counts those that failed, `crashes` those during
+    which the engine or its worker died, and `repairs` those whose answer failed a check and was
+    asked for once more. A ticket that was given back because its worker stopped has lost nothing.
     """
 
     __tablename__ = "tickets"
@@ -83,6 +84,7 @@ class Ticket(Row):
     attempts: Mapped[int] = mapped_column(server_default="0")
     failures: Mapped[int] = mapped_column(server_default="0")
     crashes: Mapped[int] = mapped_column(server_default="0")
+    repairs: Mapped[int] = mapped_column(server_default="0")
     language: Mapped[str | None]
     reply_id: Mapped[int | None] = mapped_column(
         ForeignKey("replies.id", use_alter=True, name="fk_tickets_reply_id")
@@ -159,6 +161,7 @@ class Reply(Row):
     reply: Mapped[str]
     confidence: Mapped[dict[str, Any]]
     disposition: Mapped[str]
+    disposition_reason: Mapped[str | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
@@ -185,3 +188,16 @@ class Correction(Row):
     note: Mapped[str | None]
     corrected_by: Mapped[str]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class Worker(Row):
+    """A worker that takes tickets, as of `seen_at`; it removes itself when it stops."""
+
+    __tablename__ = "workers"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    profile: Mapped[str]
+    queues: Mapped[list[str]]
+    in_flight: Mapped[int]
+    started_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    seen_at: Mapped[datetime] = mapped_column(server_default=func.now())

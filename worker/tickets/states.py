@@ -14,14 +14,17 @@ class State(StrEnum):
 class Outcome(StrEnum):
     """How an attempt ended.
 
-    `RUNNING` has not; `CRASHED` took the engine with it, or the engine took it; `LOST` never
-    reported back and its lease ran out; `SUPERSEDED` reported back after that.
+    `RUNNING` has not; `REPAIR` failed a check and gets one more try that knows of it; `MOVED` is
+    for a queue with a longer context; `CRASHED` took the engine with it, or the engine took it;
+    `LOST` never reported back and its lease ran out; `SUPERSEDED` reported back after that.
     """
 
     RUNNING = "running"
     REPLIED = "replied"
     NEEDS_HUMAN = "needs_human"
     RETRY = "retry"
+    REPAIR = "repair"
+    MOVED = "moved"
     CRASHED = "crashed"
     RELEASED = "released"
     LOST = "lost"

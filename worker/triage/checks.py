@@ -8,8 +8,8 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from schemas.reply import Reply
-from worker.triage.language import LanguageDetector
+from schemas.reply import REPLY_CHARS, SUMMARY_CHARS, Reply
+from worker.triage.language import LanguageDetector, same_language
 from worker.triage.promises import promises
 
 
@@ -23,7 +23,10 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What a check may look at. `ticket` is subject and body, as the model read them."""
+    """What a check may look at. `ticket` is subject and body, as the model read them.
+
+    `language` is the tag of the customer's language.
+    """
 
     ticket: str
     language: str
@@ -50,13 +53,22 @@ def reply_in_the_customers_language(subject: Subject) -> Iterator[str]:
     if len(subject.reply.reply) < JUDGEABLE_CHARS:
         return
     written = subject.detector.detect(subject.reply.reply)
-    if written.code != subject.language:
-        yield f"the ticket is {subject.language}, the reply {written.code}"
+    if not same_language(written.tag, subject.language):
+        yield f"the ticket is {subject.language}, the reply {written.tag}"
 
 
 def reply_is_there(subject: Subject) -> Iterator[str]:
     if subject.reply.category != "spam" and not subject.reply.reply.strip():
         yield "the reply is empty"
+
+
+def text_is_complete(subject: Subject) -> Iterator[str]:
+    for name, text, most in (
+        ("reply", subject.reply.reply, REPLY_CHARS),
+        ("summary", subject.reply.summary, SUMMARY_CHARS),
+    ):
+        if len(text) >= most:
+            yield f"the {name} is cut off at {most} characters"
 
 
 def spam_gets_no_reply(subject: Subject) -> Iterator[str]:
@@ -109,6 +121,7 @@ def no_echo_of_the_instruction(subject: Subject) -> Iterator[str]:
 CHECKS: tuple[Check, ...] = (
     reply_in_the_customers_language,
     reply_is_there,
+    text_is_complete,
     spam_gets_no_reply,
     entities_stand_in_the_ticket,
     no_invented_address,

@@ -1,16 +1,22 @@
 """How sure the engine was of each label, and what follows for the reply.
 
 Confidence is never the model's own word. It is the probability of the label's value among the
-values the grammar allowed: the product of the probabilities of the tokens that spell it, each
-already renormalised over the allowed tokens by the engine.
+values that the taxonomy and the schema allow, under the mask of the grammar.
+
+A value can be spelled by many sequences of tokens: `billing` as `bill·ing"`, `b·illing"` and so
+on. Where the engine chose a token, it also tells the probabilities of others (`alternatives`).
+Once what is written can become one value only, everything that follows is certain to spell it,
+so the probability of a value is the sum over all tokens that decide for it, of the probability
+of coming so far times that of the token. What is left out is what neither decides nor was
+written, and what lies beyond the alternatives told: `bench` measures how much that is.
 """
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
 
 from schemas.reply import LABELS
+from schemas.thresholds import Thresholds
 from worker.engine.contract import Token
 
 
@@ -22,46 +28,76 @@ class Disposition(StrEnum):
     HUMAN = "human"
 
 
-@dataclass(frozen=True, slots=True)
-class Thresholds:
-    """Probabilities: from `auto` on nobody has to look, below `suggest` a person decides."""
+def of_labels(tokens: Sequence[Token], allowed: Mapping[str, Sequence[str]]) -> dict[str, float]:
+    """The probability of each label's value among the `allowed` ones, by field.
 
-    suggest: float
-    auto: float
-
-
-def of_labels(tokens: Sequence[Token]) -> dict[str, float]:
-    """The probability of each label's value, by field; a field that is missing gets none.
-
-    Labels are the first fields and ASCII, so the tokens' texts joined are the output's beginning
-    character by character, whatever the tokens after them split.
+    A field that is missing gets none. Labels are the first fields and ASCII, so the tokens' texts
+    joined are the output's beginning character by character, whatever the tokens after them split.
     """
     text = "".join(token.text for token in tokens)
     found = {}
-    for field in LABELS:
+    for field, values in allowed.items():
         opening = f'"{field}":"'
-        start = text.find(opening)
-        end = text.find('"', start + len(opening))
-        if start >= 0 and end >= 0:
-            found[field] = probability(tokens, start + len(opening), end + 1)
+        start = text.find(opening) + len(opening)
+        end = text.find('"', start) + 1
+        if start >= len(opening) and end > 0:
+            spellings = [f'{value}"' for value in values]
+            found[field] = probability(tokens, start, text[start:end], spellings)
     return found
 
 
-def probability(tokens: Sequence[Token], start: int, end: int) -> float:
-    """The product of the probabilities of all tokens that overlap characters `start` to `end`."""
-    position, logprob = 0, 0.0
-    for token in tokens:
-        if position >= end:
+def probability(
+    tokens: Sequence[Token], start: int, written: str, spellings: Sequence[str]
+) -> float:
+    """The probability of `written`, which begins at character `start`, among the `spellings`.
+
+    A spelling is a value and the quotation mark that ends it, so that none begins another.
+    """
+    came_so_far, total = 1.0, 0.0
+    for token, before, overlap in spelling(tokens, start):
+        for text, logprob in token.alternatives:
+            if len(text) > overlap and can_become(before + text[overlap:], spellings) == [written]:
+                total += came_so_far * math.exp(logprob)
+        came_so_far *= math.exp(token.logprob)
+        if can_become(before + token.text[overlap:], spellings) == [written]:
             break
-        if position + len(token.text) > start:
-            logprob += token.logprob
-        position += len(token.text)
-    return round(math.exp(min(0.0, logprob)), 4)
+    return round(min(1.0, total + came_so_far), 4)
 
 
-def disposition(confidence: Mapping[str, float], thresholds: Thresholds) -> Disposition:
-    """The weakest label decides; a label without a confidence is one nobody can trust."""
-    weakest = min(confidence.get(field, 0.0) for field in LABELS)
-    if weakest >= thresholds.auto:
-        return Disposition.AUTO
-    return Disposition.SUGGEST if weakest >= thresholds.suggest else Disposition.HUMAN
+def spelling(tokens: Sequence[Token], start: int) -> Iterator[tuple[Token, str, int]]:
+    """The tokens from the one that reaches beyond character `start` on.
+
+    With each what the tokens before it wrote from `start` on, and how many of its own characters
+    lie before `start`.
+    """
+    position, before = 0, ""
+    for token in tokens:
+        end = position + len(token.text)
+        if end > start:
+            overlap = max(0, start - position)
+            yield token, before, overlap
+            before += token.text[overlap:]
+        position = end
+
+
+def can_become(beginning: str, spellings: Sequence[str]) -> list[str]:
+    """The spellings that a text which begins so can become, or already is."""
+    return [one for one in spellings if one.startswith(beginning) or beginning.startswith(one)]
+
+
+def disposition(
+    confidence: Mapping[str, float], thresholds: Thresholds
+) -> tuple[Disposition, str | None]:
+    """What the labels' confidence allows, and the fields that allow no more (None for `auto`).
+
+    A label without a confidence is one nobody can trust.
+    """
+    for verdict, bound in ((Disposition.HUMAN, "suggest"), (Disposition.SUGGEST, "auto")):
+        below = [
+            f"{field} {confidence.get(field, 0.0):.2f} is below {least:g} ({bound})"
+            for field in LABELS
+            if confidence.get(field, 0.0) < (least := getattr(thresholds.of(field), bound))
+        ]
+        if below:
+            return verdict, "unsure: " + ", ".join(below)
+    return Disposition.AUTO, None

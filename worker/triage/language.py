@@ -23,6 +23,8 @@ from worker.triage.prose import prose
 
 NAMES = {"de": "German", "fr": "French", "ja": "Japanese", "zh": "Chinese", "en": "English"}
 """The languages a desk can serve, by ISO 639-1 code."""
+TRADITIONAL = "zh-Hant"
+TRADITIONAL_LOCALES = re.compile(r"zh[-_](?:hant|tw|hk|mo)", re.IGNORECASE)
 
 LOOKED_AT_CHARS, READ_CHARS = 6000, 1500
 """A language shows in the first characters of prose; the rest of a long ticket costs time only."""
@@ -61,16 +63,22 @@ OPINIONS = {"de": Language.GERMAN, "fr": Language.FRENCH, "en": Language.ENGLISH
 class Detected:
     """A text's language. `code` is ISO 639-1 (`zh` for all Chinese), None if there is none.
 
-    `evidence` names the rule that decided; `probability` is 1 where a script decides.
+    `evidence` names the rule that decided; `probability` is 1 where a script decides. `tag` is
+    `zh-Hant` or `zh-Hans` where the characters of a Chinese text tell, else the code.
     """
 
     code: str | None
     probability: float
     evidence: str
+    script: str | None = None
 
     @property
     def is_supported(self) -> bool:
         return self.code in NAMES
+
+    @property
+    def tag(self) -> str | None:
+        return f"{self.code}-{self.script}" if self.script else self.code
 
 
 class LanguageDetector:
@@ -99,7 +107,7 @@ class LanguageDetector:
         if ideographs * LETTERS_IN_ONE_IDEOGRAPH >= scripts["LATIN"] and ideographs >= max(
             scripts[name] for name in FOREIGN_SCRIPTS
         ):
-            return east_asian(text, kana=kana, ideographs=ideographs, spoken=spoken)
+            return east_asian(text, kana=kana, ideographs=ideographs, locale=locale or "")
         if scripts.most_common(1)[0][0] == "LATIN":
             return self._latin(text, letters=scripts["LATIN"], spoken=spoken)
         code, probability = self._ask(text)
@@ -144,7 +152,19 @@ def script(letter: str) -> str:
     return unicodedata.name(letter, "").split(" ")[0].split("-")[0]
 
 
-def east_asian(text: str, *, kana: int, ideographs: int, spoken: str | None) -> Detected:
+def name_of(tag: str) -> str:
+    """A language's English name, as a prompt says it. `tag` is one of a `Detected`."""
+    return "Traditional Chinese" if tag == TRADITIONAL else NAMES[tag[:2]]
+
+
+def same_language(one: str | None, other: str | None) -> bool:
+    """Whether two tags can be one language; a Chinese text may leave its script open."""
+    if one is None or other is None or one[:2] != other[:2]:
+        return False
+    return one == other or len(one) == 2 or len(other) == 2
+
+
+def east_asian(text: str, *, kana: int, ideographs: int, locale: str) -> Detected:
     if kana >= KANA_SHARE * ideographs:
         return Detected("ja", 1.0, "kana")
     if sum(map(is_japanese_form, text)) >= JAPANESE_FORM_SHARE * ideographs + 0.5:
@@ -153,9 +173,27 @@ def east_asian(text: str, *, kana: int, ideographs: int, spoken: str | None) -> 
         return Detected("ja", 1.0, "Japanese spelling")
     if JAPANESE_WORDS.search(text):
         return Detected("ja", 1.0, "Japanese words")
-    if spoken == "ja":
+    if locale.lower().startswith("ja"):
         return Detected("ja", 1.0, "locale")
+    return chinese(text, locale)
+
+
+def chinese(text: str, locale: str) -> Detected:
+    """Traditional or simplified, by characters that only one of the two has; else by the locale."""
+    traditional = sum(is_written_only_in(char, "big5", "gb2312") for char in text)
+    simplified = sum(is_written_only_in(char, "gb2312", "big5") for char in text)
+    if traditional != simplified:
+        is_traditional = traditional > simplified
+        name, code = ("traditional", "Hant") if is_traditional else ("simplified", "Hans")
+        return Detected("zh", 1.0, f"{name} han", code)
+    if TRADITIONAL_LOCALES.match(locale):
+        return Detected("zh", 1.0, "han, locale", "Hant")
     return Detected("zh", 1.0, "han")
+
+
+@lru_cache(maxsize=8192)
+def is_written_only_in(char: str, standard: str, other: str) -> bool:
+    return script(char) == "CJK" and is_encodable(char, standard) and not is_encodable(char, other)
 
 
 @lru_cache(maxsize=8192)

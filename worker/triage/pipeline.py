@@ -4,17 +4,23 @@ Pure but for the engine it is given: no database, no queue. Whatever a ticket or
 comes back as a value; only what a retry can help is raised.
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
-from schemas.reply import Reply
+from schemas.reply import Reply, label_values
 from schemas.taxonomy import Taxonomy
+from schemas.thresholds import Thresholds
 from worker.engine.contract import Engine, Generation, Prompt, Request
 from worker.engine.grammar import Grammar
-from worker.errors import Hopeless
+from worker.errors import Hopeless, PromptTooLong
 from worker.triage import checks, confidence, prompts
 from worker.triage.checks import Finding
-from worker.triage.confidence import Disposition, Thresholds
+from worker.triage.confidence import Disposition
 from worker.triage.language import Detected, LanguageDetector
+from worker.triage.shortening import shorten
+
+SHORTENED = "ticket_is_whole"
+"""The check, among an attempt's findings, that a ticket fails which did not fit the context."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +40,7 @@ class Desk:
 
 @dataclass(frozen=True, slots=True)
 class Triaged:
-    """What came of a ticket. `reason` says why a person has to look; None if nobody has to.
+    """What came of a ticket. `reason` says why somebody has to look; None if nobody has to.
 
     `reply` is None if nothing usable was written, `generation` if nothing was asked.
     """
@@ -56,32 +62,80 @@ def triage(
     desk: Desk,
     *,
     priority: int = 0,
+    faults: Sequence[str] = (),
+    shortens: bool = True,
 ) -> Triaged:
     """Classify one ticket and draft its reply; a lower `priority` goes first in the engine.
 
+    `faults` are what the checks found in an earlier answer. A ticket that does not fit the
+    engine's context is shortened if `shortens`; a person gets it.
+
     Raises:
         Retryable: the engine is down or died, or took longer than `desk.deadline_s` seconds.
+        PromptTooLong: the ticket does not fit and may not be shortened.
     """
     language = desk.detector.detect(f"{subject}\n{body}", locale=locale)
     if language.code is None:
         return Triaged(language, Disposition.HUMAN, "there is no text to read")
     if not language.is_supported:
         return Triaged(language, Disposition.HUMAN, f"unsupported language: {language.code}")
-    prompt = prompts.build(
-        version=desk.prompt_version,
-        taxonomy=desk.taxonomy,
-        desk_language=desk.language,
-        language=language.code,
-        subject=subject,
-        body=body,
-    )
-    try:
+
+    def ask(text: str) -> Triaged:
+        prompt = build_prompt(desk, language, subject, text, faults)
         generation = engine.generate(
             request(prompt, desk, priority=priority), deadline_s=desk.deadline_s
         )
+        return judge(generation, prompt, language, desk)
+
+    try:
+        return ask(body)
+    except PromptTooLong as error:
+        if not shortens:
+            raise
+        return ask_in_short(ask, body, error, engine, language)
     except Hopeless as error:
         return Triaged(language, Disposition.HUMAN, str(error))
-    return judge(generation, prompt, language, desk)
+
+
+def build_prompt(
+    desk: Desk, language: Detected, subject: str, body: str, faults: Sequence[str]
+) -> Prompt:
+    assert language.tag is not None
+    return prompts.build(
+        version=desk.prompt_version,
+        taxonomy=desk.taxonomy,
+        desk_language=desk.language,
+        language=language.tag,
+        subject=subject,
+        body=body,
+        faults=faults,
+    )
+
+
+def ask_in_short(
+    ask: Callable[[str], Triaged],
+    body: str,
+    too_long: PromptTooLong,
+    engine: Engine,
+    language: Detected,
+) -> Triaged:
+    """Ask about what fits of a ticket; a person has to look, whatever the answer is."""
+    around = too_long.tokens - engine.count(body)
+    short = shorten(body, room=too_long.room - around, count=engine.count)
+    left_out = (
+        f"{short.left_out:,} of {short.parts:,} parts left out: the prompt took "
+        f"{too_long.tokens:,} tokens, there is room for {too_long.room:,}"
+    )
+    try:
+        triaged = ask(short.text)
+    except Hopeless as error:
+        return Triaged(language, Disposition.HUMAN, str(error))
+    return replace(
+        triaged,
+        disposition=Disposition.HUMAN,
+        reason=f"shortened: {left_out}",
+        findings=(*triaged.findings, Finding(SHORTENED, left_out)),
+    )
 
 
 def request(prompt: Prompt, desk: Desk, *, priority: int) -> Request:
@@ -97,21 +151,21 @@ def request(prompt: Prompt, desk: Desk, *, priority: int) -> Request:
 
 def judge(generation: Generation, prompt: Prompt, language: Detected, desk: Desk) -> Triaged:
     """Read what the engine wrote and decide who has to look at it."""
-    assert language.code is not None
+    assert language.tag is not None
     try:
         reply = Reply.parse(generation.text, desk.taxonomy)
     except ValueError as error:
-        reason = f"the output is no reply: {error}"
-        return Triaged(language, Disposition.HUMAN, reason, generation=generation)
+        unusable = f"the output is no reply: {error}"
+        return Triaged(language, Disposition.HUMAN, unusable, generation=generation)
     found = checks.findings(
-        checks.Subject(prompt.ticket, language.code, reply, prompt.instruction, desk.detector)
+        checks.Subject(prompt.ticket, language.tag, reply, prompt.instruction, desk.detector)
     )
-    sure = confidence.of_labels(generation.tokens)
-    disposition = Disposition.HUMAN if found else confidence.disposition(sure, desk.thresholds)
+    sure = confidence.of_labels(generation.tokens, label_values(desk.taxonomy))
+    disposition, reason = verdict(found, sure, desk)
     return Triaged(
         language=language,
         disposition=disposition,
-        reason=why_a_person(disposition, found, sure),
+        reason=reason,
         reply=reply,
         confidence=sure,
         findings=found,
@@ -119,12 +173,20 @@ def judge(generation: Generation, prompt: Prompt, language: Detected, desk: Desk
     )
 
 
-def why_a_person(
-    disposition: Disposition, found: tuple[Finding, ...], sure: dict[str, float]
-) -> str | None:
+def verdict(
+    found: Sequence[Finding], sure: Mapping[str, float], desk: Desk
+) -> tuple[Disposition, str | None]:
+    """Who has to look at a reply, and why; nobody has a reason of None."""
     if found:
-        return "failed checks: " + ", ".join(dict.fromkeys(finding.check for finding in found))
-    if disposition is Disposition.HUMAN:
-        weakest = min(sure, key=lambda name: sure[name], default="every label")
-        return f"unsure of {weakest} ({sure.get(weakest, 0.0):.2f})"
-    return None
+        named = dict.fromkeys(finding.check for finding in found)
+        return Disposition.HUMAN, "failed checks: " + ", ".join(named)
+    return confidence.disposition(sure, desk.thresholds)
+
+
+def is_repairable(triaged: Triaged, desk: Desk) -> bool:
+    """Whether asking once more, with the findings named, may give an answer that passes."""
+    return (
+        bool(triaged.findings)
+        and not any(finding.check == SHORTENED for finding in triaged.findings)
+        and prompts.can_repair(desk.prompt_version)
+    )

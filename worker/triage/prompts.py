@@ -5,14 +5,17 @@ keeps it cached. Nothing here knows about tokens: control tokens in a ticket are
 where text becomes token ids (`worker.engine.tokens`).
 """
 
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
 from schemas.taxonomy import Taxonomy
 from worker.engine.contract import Prompt
-from worker.triage.language import NAMES
+from worker.triage.language import NAMES, name_of
 
 DIRECTORY = Path(__file__).with_name("prompts")
+FAULT_CHARS = 200
+"""What a finding quotes is the model's own writing, and that may quote a hostile ticket."""
 
 
 def build(
@@ -23,9 +26,18 @@ def build(
     language: str,
     subject: str,
     body: str,
+    faults: Sequence[str] = (),
 ) -> Prompt:
-    """The prompt of one ticket. `language` and `desk_language` are ISO 639-1 codes."""
-    return Prompt(instruction(version, taxonomy, desk_language), fenced(language, subject, body))
+    """The prompt of one ticket.
+
+    `language` is the ticket's tag (`de`, `zh-Hant`), `desk_language` an ISO 639-1 code; `faults`
+    are what the checks found in an earlier answer, to be mended in this one.
+    """
+    return Prompt(
+        instruction(version, taxonomy, desk_language),
+        fenced(language, subject, body),
+        note(version, faults) if faults else "",
+    )
 
 
 @lru_cache(maxsize=16)
@@ -43,8 +55,20 @@ def fenced(language: str, subject: str, body: str) -> str:
     """The ticket between marks it cannot close itself."""
     text = f"Subject: {subject}\n\n{body}" if subject else body
     text = text.replace("</ticket", "< /ticket")
-    return f'<ticket language="{NAMES[language]}">\n{text}\n</ticket>'
+    return f'<ticket language="{name_of(language)}">\n{text}\n</ticket>'
+
+
+def note(version: str, faults: Sequence[str]) -> str:
+    """The prompt file `prompts/{version}.repair.txt` with what was wrong, a line each."""
+    lines = "\n".join(f"- {' '.join(fault.split())[:FAULT_CHARS]}" for fault in faults)
+    template = (DIRECTORY / f"{version}.repair.txt").read_text(encoding="utf-8")
+    return f"\n\n{template.format(faults=lines).strip()}"
+
+
+def can_repair(version: str) -> bool:
+    """Whether there is such a file: a small model does not understand what it is told there."""
+    return (DIRECTORY / f"{version}.repair.txt").is_file()
 
 
 def available_versions() -> tuple[str, ...]:
-    return tuple(sorted(path.stem for path in DIRECTORY.glob("*.txt")))
+    return tuple(sorted(path.stem for path in DIRECTORY.glob("*.txt") if "." not in path.stem))

@@ -38,6 +38,7 @@ class Profile(BaseModel):
     enable_chunked_prefill: bool
     enforce_eager: bool
     prompt_version: str
+    prompt_shape: str = Field(description="What the model's own chat template writes.")
     sampling: Sampling
     environment: dict[str, str] = Field(default_factory=dict)
 

@@ -11,8 +11,10 @@ from worker.tickets.store.claims import (
     crashed,
     extend,
     give_back,
+    move,
     record,
     release,
+    repair,
 )
 from worker.tickets.store.intake import Received, announced, receive
 from worker.tickets.store.sweeping import (
@@ -22,6 +24,7 @@ from worker.tickets.store.sweeping import (
     oldest_live_s,
     unannounced,
 )
+from worker.tickets.store.workers import is_served, worker_is_gone, worker_is_here
 
 __all__ = [
     "Claim",
@@ -36,9 +39,14 @@ __all__ = [
     "free_expired",
     "give_back",
     "is_ours",
+    "is_served",
+    "move",
     "oldest_live_s",
     "receive",
     "record",
     "release",
+    "repair",
     "unannounced",
+    "worker_is_gone",
+    "worker_is_here",
 ]

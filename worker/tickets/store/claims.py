@@ -9,16 +9,19 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, case, func, insert, literal, update
+from sqlalchemy import ColumnElement, case, func, insert, literal, select, update
 from sqlalchemy.orm import Session
 
 from worker.tickets.rows import Attempt, Finding, Reply, Ticket
-from worker.tickets.states import Outcome, State
+from worker.tickets.states import Outcome, Queue, State
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """The right to work on one ticket until the lease ends. `attempt` is its number."""
+    """The right to work on one ticket until the lease ends. `attempt` is its number.
+
+    `faults` are what the checks found in the answer that this attempt has to repair.
+    """
 
     ticket_id: int
     attempt: int
@@ -28,6 +31,8 @@ class Claim:
     body: str
     locale: str | None
     crashes: int
+    repairs: int
+    faults: tuple[str, ...]
     waited_ms: int
 
 
@@ -47,8 +52,10 @@ class RetryPolicy:
     """How often and how late a ticket is tried again; delays in seconds.
 
     After `max_attempts` failures, or `max_crashes` deaths of what worked on it, a person gets it.
+    An answer that fails a check is asked for again `max_repairs` times.
     """
 
+    max_repairs: int
     max_attempts: int
     max_crashes: int
     base_s: float
@@ -78,20 +85,36 @@ def claim(session: Session, ticket_id: int, *, worker: str, lease_s: float) -> C
             Ticket.body,
             Ticket.locale,
             Ticket.crashes,
+            Ticket.repairs,
             func.extract("epoch", func.now() - Ticket.received_at),
         )
     ).one_or_none()
     if row is None:
         return None
-    number, queue, subject, body, locale, crashes, waited_s = row
+    number, queue, subject, body, locale, crashes, repairs, waited_s = row
+    faults = faults_to_repair(session, ticket_id) if repairs else ()
     session.execute(
         insert(Attempt).values(
             ticket_id=ticket_id, number=number, worker=worker, outcome=Outcome.RUNNING
         )
     )
     return Claim(
-        ticket_id, number, worker, queue, subject, body, locale, crashes, int(waited_s * 1000)
+        ticket_id, number, worker, queue, subject, body, locale, crashes, repairs, faults,
+        waited_ms=int(waited_s * 1000),
+    )  # fmt: skip
+
+
+def faults_to_repair(session: Session, ticket_id: int) -> tuple[str, ...]:
+    """What the checks found in the last answer that was to be repaired."""
+    last = (
+        select(Attempt.id)
+        .where(Attempt.ticket_id == ticket_id, Attempt.outcome == Outcome.REPAIR)
+        .order_by(Attempt.number.desc())
+        .limit(1)
+        .scalar_subquery()
     )
+    found = session.scalars(select(Finding).where(Finding.attempt_id == last).order_by(Finding.id))
+    return tuple(f"{one.check_name}: {one.detail}" for one in found)
 
 
 def extend(session: Session, ticket_ids: Sequence[int], *, worker: str, lease_s: float) -> None:
@@ -124,14 +147,6 @@ def record(session: Session, claim: Claim, result: Result) -> State | None:
         return State(result.outcome)
     if state is None:
         return None
-    if result.findings:
-        session.execute(
-            insert(Finding),
-            [
-                {"attempt_id": attempt_id, "check_name": check, "detail": detail}
-                for check, detail in result.findings
-            ],
-        )
     if result.reply is not None:
         keep_reply(session, claim, attempt_id, result.reply)
     return state
@@ -168,6 +183,34 @@ def crashed(session: Session, claim: Claim, result: Result, policy: RetryPolicy)
         state=waiting_unless(Ticket.crashes + 1 >= policy.max_crashes),
         reason=result.reason,
         crashes=Ticket.crashes + 1,
+        announced_at=None,
+    )
+    finish_attempt(session, claim, result, owned=state is not None)
+    return state
+
+
+def repair(session: Session, claim: Claim, result: Result) -> State | None:
+    """After an answer that failed a check: ask once more at once, with the findings named."""
+    state = leave(
+        session,
+        claim,
+        state=State.RECEIVED,
+        reason=result.reason,
+        repairs=Ticket.repairs + 1,
+        announced_at=None,
+    )
+    finish_attempt(session, claim, result, owned=state is not None)
+    return state
+
+
+def move(session: Session, claim: Claim, result: Result, queue: Queue) -> State | None:
+    """Hand a ticket over to the workers of another queue."""
+    state = leave(
+        session,
+        claim,
+        state=State.RECEIVED,
+        reason=result.reason,
+        queue=queue,
         announced_at=None,
     )
     finish_attempt(session, claim, result, owned=state is not None)
@@ -213,7 +256,7 @@ def waiting_unless(is_last: ColumnElement[bool]) -> ColumnElement[str]:
 
 def finish_attempt(session: Session, claim: Claim, result: Result, *, owned: bool) -> int | None:
     """Close the attempt's row; its id, None if an earlier try has closed it already."""
-    return session.execute(
+    attempt_id = session.execute(
         update(Attempt)
         .where(
             Attempt.ticket_id == claim.ticket_id,
@@ -228,6 +271,15 @@ def finish_attempt(session: Session, claim: Claim, result: Result, *, owned: boo
         )
         .returning(Attempt.id)
     ).scalar()
+    if attempt_id is not None and owned and result.findings:
+        session.execute(
+            insert(Finding),
+            [
+                {"attempt_id": attempt_id, "check_name": check, "detail": detail}
+                for check, detail in result.findings
+            ],
+        )
+    return attempt_id
 
 
 def keep_reply(session: Session, claim: Claim, attempt_id: int, reply: dict[str, Any]) -> None:

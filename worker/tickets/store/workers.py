@@ -1,0 +1,39 @@
+"""Which workers there are: each says so while it takes tickets."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from sqlalchemy import delete, exists, func, select
+from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.orm import Session
+
+from worker.tickets.rows import Worker
+from worker.tickets.states import Queue
+
+GONE_S = 60.0
+"""A worker not heard of for so long takes no tickets."""
+
+
+def worker_is_here(
+    session: Session, name: str, *, profile: str, queues: Sequence[str], in_flight: int
+) -> None:
+    """Say that this worker takes tickets of these queues."""
+    session.execute(
+        upsert(Worker)
+        .values(name=name, profile=profile, queues=list(queues), in_flight=in_flight)
+        .on_conflict_do_update(index_elements=["name"], set_={"seen_at": func.now()})
+    )
+
+
+def worker_is_gone(session: Session, name: str) -> None:
+    """Say that this worker takes no more tickets; forget those that could not say so."""
+    long_gone = Worker.seen_at < func.now() - timedelta(days=1)
+    session.execute(delete(Worker).where((Worker.name == name) | long_gone))
+
+
+def is_served(session: Session, queue: Queue) -> bool:
+    """Whether there is a worker that takes tickets of this queue."""
+    is_here = Worker.seen_at > func.now() - timedelta(seconds=GONE_S)
+    return bool(
+        session.execute(select(exists().where(Worker.queues.contains([queue]), is_here))).scalar()
+    )
