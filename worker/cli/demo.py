@@ -26,7 +26,7 @@ from rich.progress import (
 )
 
 from worker import logs
-from worker.cli.lines import Line, read_lines
+from worker.cli.lines import Line, read_tickets
 from worker.cli.tables import ticket_table
 from worker.database import Sessions, opened, transaction
 from worker.errors import TriageError
@@ -68,7 +68,7 @@ def demo(
     """
     started = time.monotonic()
     logs.configure("WARNING")
-    lines = list(read_lines(tickets or BUILT_IN))
+    lines = list(read_tickets(tickets or BUILT_IN))
     console = Console(stderr=True)
     with data_directory(keep=keep) as settings:
         stack = Stack(settings, port=free_port(settings.gateway_host))

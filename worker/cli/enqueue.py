@@ -8,10 +8,10 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from schemas.ticket import GenericTicket, IncomingTicket
-from worker.cli.lines import read_lines
+from worker.cli.lines import read_tickets
+from worker.cli.progress import counting
 from worker.database import Sessions, opened, transaction
 from worker.dispatch.celery_app import make_app
 from worker.dispatch.publish import Publisher
@@ -31,11 +31,11 @@ def enqueue(
 ) -> None:
     """Put the tickets of a JSONL file on the bulk queue. Known tickets are not triaged again."""
     settings = addresses(load_settings())
-    tickets = list(read_lines(file))
+    tickets = list(read_tickets(file))
     console = Console(stderr=True)
     with opened(settings.database_url, pool_size=2) as sessions:
         publisher = Publisher(make_app(settings), sessions)
-        new = keep_all(tickets, sessions, publisher, console)
+        new = keep_all(tickets, sessions, publisher)
     known = len(tickets) - new
     if as_json:
         typer.echo(json.dumps({"new": new, "known": known}))
@@ -43,22 +43,13 @@ def enqueue(
         console.print(f"{new} new tickets on {Queue.BULK}, {known} known ones left alone.")
 
 
-def keep_all(
-    tickets: Sequence[GenericTicket], sessions: Sessions, publisher: Publisher, console: Console
-) -> int:
+def keep_all(tickets: Sequence[GenericTicket], sessions: Sessions, publisher: Publisher) -> int:
     """Keep and announce all tickets under a progress bar; how many were new."""
     new = 0
-    with Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=console,
-    ) as progress:
-        task = progress.add_task("Enqueueing", total=len(tickets))
+    with counting("Enqueueing", len(tickets)) as advance:
         for batch in batches(tickets):
             new += keep(batch, sessions, publisher)
-            progress.advance(task, len(batch))
+            advance(len(batch))
     return new
 
 

@@ -1,10 +1,11 @@
-"""Reads tickets from JSONL: `{"id", "subject", "body", "locale"?}` a line, other keys ignored."""
+"""Reads JSONL: a ticket `{"id", "subject", "body", "locale"?}` (or another model) a line."""
 
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from schemas.mistakes import first_mistake
 from schemas.ticket import GenericTicket
@@ -17,16 +18,24 @@ class Line(GenericTicket):
     source: str = "generic"
 
 
-def read_lines(path: Path) -> Iterator[Line]:
-    """The tickets of a file, `-` for standard input; blank lines are skipped.
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def read_tickets(path: Path) -> Iterator[Line]:
+    """The tickets of a file, as `read_lines` reads them."""
+    return read_lines(path, Line)
+
+
+def read_lines(path: Path, model: type[Model], *, context: object = None) -> Iterator[Model]:
+    """The lines of a file, `-` for standard input, as instances of `model`; blank ones are skipped.
 
     Raises:
-        TriageError: the file cannot be read, or a line is no ticket; names line and field.
+        TriageError: the file cannot be read, or a line is no such thing; names line and field.
     """
     for number, line in enumerate(raw_lines(path), start=1):
         if line.strip():
             try:
-                yield Line.model_validate_json(line)
+                yield model.model_validate_json(line, context=context)
             except ValidationError as error:
                 mistake = first_mistake(error, whole="line")
                 raise TriageError(f"{path}, line {number}: {mistake}") from error

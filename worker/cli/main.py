@@ -1,14 +1,14 @@
 """`triage`: the command line.
 
 Exit codes: 0 done, 1 failed (one line on stderr says what to do), 2 wrong usage,
-130 interrupted.
+130 interrupted; a command that says more by its exit code documents it.
 """
 
 import sys
 
 import typer
 
-from worker.cli import demo, enqueue, services, taxonomy, tickets
+from worker.cli import demo, enqueue, quality, services, taxonomy, tickets
 from worker.errors import TriageError
 
 app = typer.Typer(
@@ -27,6 +27,7 @@ app.command("sweep")(services.sweep)
 app.command("migrate")(services.migrate)
 app.command("enqueue")(enqueue.enqueue)
 app.add_typer(taxonomy.app, name="taxonomy", help="Check the categories.")
+app.add_typer(quality.app, name="quality", help="Measure a model, fit thresholds, compare builds.")
 app.add_typer(tickets.app, name="ticket", help="Look at tickets.")
 
 

@@ -1,0 +1,1 @@
+"""Measures a model on labelled tickets, fits thresholds, and compares one build with another."""
