@@ -1,14 +1,15 @@
-"""Measures the product, writes RESULTS.md: python -m bench [speed|resilience|language …]"""
+"""Measures the product, writes RESULTS.md: python -m bench [speed|resilience|language|tokens …]"""
 
 import argparse
 from collections.abc import Callable
 
-from bench import language, resilience, speed
+from bench import language, resilience, speed, tokens
 
 MEASUREMENTS: dict[str, Callable[[int], None]] = {
     "speed": speed.measure,
     "resilience": resilience.measure,
     "language": language.measure,
+    "tokens": tokens.measure,
 }
 
 

@@ -1,27 +1,43 @@
 """The grammar admits replies, nothing else, and nothing longer than the token budget."""
 
 import functools
+import random
 
+import numpy
 import pytest
 import xgrammar
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
-from schemas.reply import Reply
+from schemas.reply import (
+    ENTITIES,
+    ENTITY_CHARS,
+    REPLY_CHARS,
+    SUMMARY_CHARS,
+    Reply,
+    canonical_json,
+    label_values,
+)
 from schemas.taxonomy import Category, Taxonomy, load_taxonomy
 from tests.conftest import REPOSITORY
 from tests.replies import written
-from worker.engine.grammar import longest_output, reply_grammar
+from tests.tekken import tekken_encoder
+from worker.engine.grammar import longest_output, refuse_unenforced, reply_grammar
 from worker.engine.tokens import PromptEncoder
+from worker.errors import SettingsError
 
 MODEL = REPOSITORY / "models" / "demo"
 
 
 @functools.cache
+def vocabulary() -> xgrammar.TokenizerInfo:
+    return xgrammar.TokenizerInfo.from_huggingface(AutoTokenizer.from_pretrained(MODEL))
+
+
+@functools.cache
 def compiler() -> xgrammar.GrammarCompiler:
-    tokenizer = AutoTokenizer.from_pretrained(MODEL)
-    return xgrammar.GrammarCompiler(
-        xgrammar.TokenizerInfo.from_huggingface(tokenizer), max_threads=1
-    )
+    return xgrammar.GrammarCompiler(vocabulary(), max_threads=1)
 
 
 def admits(taxonomy: Taxonomy, output: str) -> bool:
@@ -82,6 +98,102 @@ def test_no_character_takes_more_tokens_than_the_budget_counts_for_it() -> None:
     rare = ("\U0001f5c3", "龘", "ﷺ", "ő", "✂", "𠮷")
 
     assert all(len(encoder.encode_text(char)) <= len(char.encode()) for char in rare)
+
+
+TEXTS = {
+    "de": "abcdefghijklmnopqrstuvwxyzäöüßÄÖÜ –„“,.!?0123456789",
+    "fr": "abcdefghijklmnopqrstuvwxyzàâçéèêëîïôùûüœÉ ’«»,.!?0123456789",
+    "ja": "ぁあいうえおがぎぐげごさしすせそアイウエオカ請求書確認注文返品々龘ｱｲｳー。、！？",
+    "zh": "我们正在核实您的发票金额账户處理這個問題請稍候龘𠮷。，！？：；",
+    "en": "abcdefghijklmnopqrstuvwxyz '’,.!?0123456789",
+}
+
+
+def encoders() -> dict[str, PromptEncoder]:
+    return {"demo": PromptEncoder(MODEL), "tekken": tekken_encoder()}
+
+
+ENCODERS = encoders()
+
+
+@pytest.mark.parametrize("language", TEXTS)
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 10**9), width=st.integers(1, 80))
+def test_the_longest_replies_of_every_language_fit_the_budget_of_every_tokenizer(
+    language: str, seed: int, width: int
+) -> None:
+    rng = random.Random(seed)
+    letters = rng.choices(TEXTS[language], k=width)
+
+    def text(chars: int) -> str:
+        return "".join(rng.choices(letters, k=chars))
+
+    for taxonomy in taxonomies():
+        labels = {name: max(values, key=len) for name, values in label_values(taxonomy).items()}
+        entity = {"kind": "error_code", "value": text(ENTITY_CHARS)}
+        output = canonical_json(
+            {
+                **labels,
+                "entities": [entity] * ENTITIES,
+                "summary": text(SUMMARY_CHARS),
+                "reply": text(REPLY_CHARS),
+            }
+        )
+
+        assert admits(taxonomy, output)
+        for encoder in ENCODERS.values():
+            tokens = len(encoder.encode_text(output)) + 1
+            assert tokens <= reply_grammar(taxonomy).max_tokens
+
+
+@settings(max_examples=8, deadline=None)
+@given(seed=st.integers(0, 10**9))
+def test_whatever_is_drawn_under_the_mask_is_a_reply_of_whole_characters_within_the_budget(
+    seed: int,
+) -> None:
+    taxonomy, rng, info = load_taxonomy(), random.Random(seed), vocabulary()
+    matcher = xgrammar.GrammarMatcher(compiler().compile_grammar(reply_grammar(taxonomy).ebnf))
+    mask = xgrammar.allocate_token_bitmask(1, info.vocab_size)
+    written, count = b"", 0
+
+    while not matcher.is_terminated():
+        matcher.fill_next_token_bitmask(mask)
+        bits = numpy.unpackbits(mask[0].numpy().view(numpy.uint8), bitorder="little")
+        chosen = int(rng.choice(numpy.flatnonzero(bits[: info.vocab_size])))
+        assert matcher.accept_token(chosen)
+        written += b"" if chosen in info.stop_token_ids else info.decoded_vocab[chosen]
+        count += 1
+
+    assert count <= reply_grammar(taxonomy).max_tokens
+    assert Reply.parse(written.decode("utf-8"), taxonomy)
+
+
+@pytest.mark.parametrize(
+    "half", [b"\xed\xa0\x80", b"\xed\xbf\xbf", b"\xc0\x80", b"\xf4\x90\x80\x80"]
+)
+def test_bytes_that_are_no_utf_8_are_refused(taxonomy: Taxonomy, half: bytes) -> None:
+    output = written(reply="MARK").encode().replace(b"MARK", half)
+    compiled = compiler().compile_grammar(reply_grammar(taxonomy).ebnf)
+
+    assert not xgrammar.GrammarMatcher(compiled).accept_string(output)
+
+
+@pytest.mark.parametrize(
+    ("schema", "message"),
+    [
+        ({"properties": {"reply": {"type": "string", "not": {}}}}, "reply.reply uses 'not'"),
+        ({"properties": {"x": {"items": {"pattern": "a"}}}}, "reply.x[] uses 'pattern'"),
+        ({"$defs": {"X": {"multipleOf": 2}}}, "reply.X uses 'multipleOf'"),
+        ({"uniqueItems": True}, "reply uses 'uniqueItems'"),
+    ],
+)
+def test_a_keyword_that_is_not_enforced_is_refused_when_the_grammar_is_made(
+    schema: dict[str, object], message: str
+) -> None:
+    with pytest.raises(SettingsError) as error:
+        refuse_unenforced(schema)
+
+    assert message in str(error.value)
 
 
 def test_two_taxonomies_have_two_hashes() -> None:

@@ -1,23 +1,15 @@
 """The production tokenizer (Tekken, as mistral-common ships it): ticket text stays text."""
 
-import json
-import shutil
 from collections import Counter
-from pathlib import Path
 
-import mistral_common
 import pytest
-from mistral_common.integrations.chat_templates.chat_templates import (
-    convert_tokenizer_to_chat_template,
-)
 from mistral_common.tokens.tokenizers.tekken import Tekkenizer
 
+from tests.tekken import NEMO, tekken_encoder
 from tests.unit.attacks import ATTACKS
 from worker.engine.contract import Prompt
-from worker.engine.profiles import load_profile
 from worker.engine.tokens import PromptEncoder
 
-NEMO = Path(mistral_common.__file__).parent / "data" / "tekken_240718.json"
 CONTROL = ("<s>", "</s>", "[INST]", "[/INST]", "[TOOL_CALLS]", "[AVAILABLE_TOOLS]", "<unk>")
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
@@ -29,14 +21,8 @@ def reference() -> Tekkenizer:
 
 
 @pytest.fixture(scope="module")
-def encoder(tmp_path_factory: pytest.TempPathFactory) -> PromptEncoder:
-    """Our encoder over the same vocabulary and the chat template that belongs to it."""
-    model = tmp_path_factory.mktemp("nemo")
-    shutil.copy(NEMO, model / "tekken.json")
-    (model / "chat_template.jinja").write_text(convert_tokenizer_to_chat_template(str(NEMO)))
-    (model / "config.json").write_text(json.dumps({"model_type": "mistral"}))
-    (model / "tokenizer_config.json").write_text(json.dumps({"bos_token": "<s>"}))
-    return PromptEncoder(model, shape=load_profile("nemo-awq-32k").prompt_shape)
+def encoder() -> PromptEncoder:
+    return tekken_encoder()
 
 
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda one: f"{one.language}-{one.goal}")

@@ -1,14 +1,17 @@
 """The grammar that forces an output into the reply schema, and how long the output can get.
 
 xgrammar turns the JSON Schema into EBNF. Its rule for a bounded string admits raw control
-characters, which JSON does not; ours leaves them out, so every output is JSON. It stays one
-character class on purpose: escapes cost milliseconds for every token (docs/decisions).
+characters, which JSON does not, and halves of surrogate pairs, which UTF-8 does not; ours leaves
+them out, so every output is JSON in UTF-8. It stays one character class on purpose: escapes cost
+milliseconds for every token (docs/decisions).
 """
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 from schemas.reply import (
     ENTITIES,
@@ -21,11 +24,21 @@ from schemas.reply import (
     reply_schema,
 )
 from schemas.taxonomy import Taxonomy
+from worker.errors import SettingsError
 
 XGRAMMAR_CHARACTER = r"([^\"\\\r\n])"
-OUR_CHARACTER = r"([^\0-\x1f\"\\])"
+OUR_CHARACTER = r"([^\0-\x1f\"\\\ud800-\udfff])"
 BYTES_PER_CHARACTER = 4
 """The longest UTF-8 character. A byte-level vocabulary needs at most one token per byte."""
+
+
+SCHEMAS_BY_NAME = ("properties", "$defs")
+ENFORCED = frozenset(
+    {"type", "required", "additionalProperties", "enum", "const", "$ref", "default"}
+    | {"minItems", "maxItems", "minLength", "maxLength", "title", "description"}
+)
+"""JSON Schema keywords that xgrammar 0.2.8 enforces or that say nothing of a value. It ignores
+`not` and lookaheads in silence, and a `pattern` beside `maxLength` fails only in the engine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +55,10 @@ def reply_grammar(taxonomy: Taxonomy) -> Grammar:
     """The grammar of a reply under this taxonomy; no free whitespace, every string bounded."""
     from xgrammar import Grammar as XGrammar  # noqa: PLC0415  # imports torch: seconds
 
+    schema = reply_schema(taxonomy)
+    refuse_unenforced(schema)
     generated = XGrammar.from_json_schema(
-        json.dumps(reply_schema(taxonomy)), any_whitespace=False, separators=(",", ":")
+        json.dumps(schema), any_whitespace=False, separators=(",", ":")
     )
     ebnf = str(generated).replace(XGRAMMAR_CHARACTER, OUR_CHARACTER)
     if OUR_CHARACTER not in ebnf:
@@ -53,6 +68,24 @@ def reply_grammar(taxonomy: Taxonomy) -> Grammar:
         sha256=hashlib.sha256(ebnf.encode()).hexdigest(),
         max_tokens=len(longest_output(taxonomy).encode()) + 1,
     )
+
+
+def refuse_unenforced(schema: Mapping[str, Any], place: str = "reply") -> None:
+    """
+    Raises:
+        SettingsError: the JSON Schema uses a keyword that xgrammar ignores or does not know, so
+            that an output could break it; names the keyword and its place.
+    """
+    for keyword, value in schema.items():
+        if keyword in SCHEMAS_BY_NAME:
+            for name, inner in value.items():
+                refuse_unenforced(inner, f"{place}.{name}")
+        elif keyword == "items":
+            refuse_unenforced(value, f"{place}[]")
+        elif keyword not in ENFORCED:
+            raise SettingsError(
+                f"the schema of {place} uses {keyword!r}, which xgrammar does not enforce"
+            )
 
 
 def longest_output(taxonomy: Taxonomy) -> str:
