@@ -3,9 +3,12 @@
 import gc
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import psutil
 import pytest
@@ -45,10 +48,11 @@ def error_of(engine: SupervisedEngine, request: Request, deadline_s: float) -> t
     raise AssertionError("the request was answered")
 
 
-def engine_process() -> psutil.Process:
+def engine_process(worker: psutil.Process | None = None) -> psutil.Process:
+    """The process of the engine that a worker (this process, if none is given) has started."""
     [core] = [
         child
-        for child in psutil.Process().children(recursive=True)
+        for child in (worker or psutil.Process()).children(recursive=True)
         if "EngineCore" in " ".join(child.cmdline()) or "EngineCore" in child.name()
     ]
     return core
@@ -84,6 +88,33 @@ def test_a_killed_engine_fails_what_runs_and_is_started_again(engine: Supervised
         assert time.monotonic() < deadline
         time.sleep(0.1)
     assert engine.generate(SHORT, deadline_s=60).text == "yes"
+
+
+WORKER = """
+import time
+from worker.engine.profiles import load_profile
+from worker.engine.vllm_engine import VllmEngine
+if __name__ == "__main__":
+    engine = VllmEngine(load_profile("demo"))
+    print("READY", flush=True)
+    time.sleep(600)
+"""
+
+
+def test_an_engine_ends_with_the_worker_that_is_killed(tmp_path: Path) -> None:
+    script = tmp_path / "worker.py"
+    script.write_text(WORKER)
+    with subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE) as worker:
+        assert worker.stdout is not None
+        while b"READY" not in worker.stdout.readline():
+            assert worker.poll() is None
+        core = engine_process(psutil.Process(worker.pid))
+
+        worker.kill()
+        worker.wait()
+
+        psutil.wait_procs([core], timeout=10)
+        assert not core.is_running()
 
 
 def test_an_engine_that_stands_still_is_replaced(engine: SupervisedEngine) -> None:

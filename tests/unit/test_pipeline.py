@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 
 from tests.replies import GERMAN_BODY, GERMAN_SUBJECT, written
+from tests.tekken import tekken_encoder
 from worker.engine.scripted import ScriptedEngine
 from worker.errors import DeadlineExceeded, PromptTooLong
 from worker.triage import pipeline
@@ -90,6 +91,33 @@ def test_a_ticket_too_long_for_the_context_is_shortened_marked_and_goes_to_a_per
     assert triaged.reason.startswith("shortened: ")
     assert [finding.check for finding in triaged.findings] == ["ticket_is_whole"]
     assert not pipeline.is_repairable(triaged, desk)
+
+
+class TekkenEngine(ScriptedEngine):
+    """Counts as the production model does."""
+
+    def count(self, text: str) -> int:
+        return len(tekken_encoder().encode_text(text))
+
+
+def test_a_thread_of_80_000_tokens_keeps_its_first_and_newest_messages_whole(desk: Desk) -> None:
+    messages = [
+        f"2026-11-{1 + n % 28:02} 09:{n % 60:02} Kunde {n}:\n" + f"Rechnung {n} stimmt nicht. " * 60
+        for n in range(150)
+    ]
+    prompts = []
+    engine = TekkenEngine(lambda prompt: prompts.append(prompt) or written(entities=[]))
+    assert engine.count("\n".join(messages)) > 80_000
+
+    triaged = triage(desk, engine, "\n".join(messages))
+
+    assert triaged.disposition is Disposition.HUMAN
+    assert triaged.generation is not None
+    assert 25_000 < triaged.generation.prompt_tokens <= 32_768 - desk.grammar.max_tokens
+    assert messages[0].strip() in prompts[0].ticket
+    assert messages[-1].strip() in prompts[0].ticket
+    assert messages[2] not in prompts[0].ticket
+    assert " of 150 parts left out: the prompt took " in (triaged.reason or "")
 
 
 def test_a_ticket_that_may_not_be_shortened_is_left_to_others(desk: Desk) -> None:
