@@ -123,4 +123,5 @@ def test_in_a_storm_no_ticket_is_lost_or_doubled(
         with capsys.disabled():
             print("RESULT", json.dumps(result))
         assert found.tickets == TICKETS
+        assert not [one.log for one in fleet.processes if "Unrecoverable" in one.log.read_text()]
         assert set(fleet.accepted) == {row.id for row in fleet.rows("select id from tickets")}

@@ -38,7 +38,7 @@ def make_app(settings: Settings) -> Celery:
         task_reject_on_worker_lost=True,
         worker_prefetch_multiplier=1,  # what waits should wait where every worker sees it
         worker_detect_quorum_queues=True,  # they know no prefetch limit over several queues
-        worker_consumer="worker.dispatch.dead_letters:Consumer",
+        worker_consumer="worker.dispatch.consumer:Consumer",
         worker_cancel_long_running_tasks_on_connection_loss=False,  # a claim makes doubles harmless
         worker_hijack_root_logger=False,
         worker_redirect_stdouts=False,

@@ -1,10 +1,9 @@
 """Puts messages that nobody can work on aside, with the reason, before they reach a task."""
 
 import json
-from collections.abc import Callable
 from typing import Any
 
-from celery.worker.consumer import Consumer as CeleryConsumer
+from celery import Celery
 from kombu import Message
 from pydantic import ValidationError
 
@@ -18,34 +17,18 @@ log = logs.get(__name__)
 SHOWN_CHARS = 10_000
 
 
-class Consumer(CeleryConsumer):  # type: ignore[misc]  # Celery has no types
-    """Celery's consumer, reading each message fully before it goes to the pool.
-
-    Celery itself reads a message's body in the pool, where a failure would leave the message
-    unacknowledged, to come back for ever.
-    """
-
-    def create_task_handler(self, *args: Any, **kwargs: Any) -> Callable[[Message], Any]:
-        handle = super().create_task_handler(*args, **kwargs)
-
-        def on_message(message: Message) -> Any:
-            reason = why_unusable(message)
-            return self.put_aside(message, reason) if reason else handle(message)
-
-        return on_message
-
-    def put_aside(self, message: Message, reason: str) -> None:
-        """Move a message to the dead-letter queue: sent there first, acknowledged then."""
-        queue = (message.delivery_info or {}).get("routing_key")
-        letter = {"reason": reason, "queue": queue, "headers": shown(message.headers),
-                  "body": shown(message.body)}  # fmt: skip
-        with self.app.producer_or_acquire() as producer:
-            producer.publish(
-                letter, exchange="", routing_key=DEAD.name, declare=[DEAD], serializer="json",
-                headers={"x-reason": reason}, retry=False,
-            )  # fmt: skip
-        message.ack()
-        log.error("message_put_aside", reason=reason, queue=queue)
+def put_aside(app: Celery, message: Message, reason: str) -> None:
+    """Move a message to the dead-letter queue: sent there first, acknowledged then."""
+    queue = (message.delivery_info or {}).get("routing_key")
+    letter = {"reason": reason, "queue": queue, "headers": shown(message.headers),
+              "body": shown(message.body)}  # fmt: skip
+    with app.producer_or_acquire() as producer:
+        producer.publish(
+            letter, exchange="", routing_key=DEAD.name, declare=[DEAD], serializer="json",
+            headers={"x-reason": reason}, retry=False,
+        )  # fmt: skip
+    message.ack()
+    log.error("message_put_aside", reason=reason, queue=queue)
 
 
 def why_unusable(message: Message) -> str | None:
