@@ -1,14 +1,15 @@
-"""Measures the product, writes RESULTS.md: python -m bench [speed|resilience|language|tokens …]"""
+"""Measures the product, writes RESULTS.md: python -m bench [speed|resilience|language …]"""
 
 import argparse
 from collections.abc import Callable
 
-from bench import language, resilience, speed, tokens
+from bench import confidence, language, resilience, speed, tokens
 
 MEASUREMENTS: dict[str, Callable[[int], None]] = {
     "speed": speed.measure,
     "resilience": resilience.measure,
     "language": language.measure,
+    "confidence": confidence.measure,
     "tokens": tokens.measure,
 }
 

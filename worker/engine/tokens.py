@@ -5,6 +5,7 @@ encoded with control tokens; what a customer wrote is encoded with them switched
 `[/INST]` or `</s>` in a ticket stays ordinary text.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from jinja2 import TemplateError
@@ -48,6 +49,7 @@ class PromptEncoder:
         self._control = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
         self._text = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
         self._text.encode_special_tokens = True
+        self._texts: dict[int, str] = {}
 
     @property
     def vocabulary_size(self) -> int:
@@ -74,6 +76,16 @@ class PromptEncoder:
     def encode_text(self, text: str) -> list[int]:
         """Token ids of plain text, in which nothing is a control token."""
         return self._ids(self._text, text)
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text that an engine wrote, without control tokens."""
+        return self._text.decode(ids)
+
+    def text_of(self, token_id: int) -> str:
+        """One token's text; a part of a character is the replacement character."""
+        if token_id not in self._texts:
+            self._texts[token_id] = self._text.decode([token_id], skip_special_tokens=False)
+        return self._texts[token_id]
 
     @staticmethod
     def _ids(tokenizer: Tokenizer, text: str) -> list[int]:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 log = logs.get(__name__)
 
-ALTERNATIVES = 5
+ALTERNATIVES = 10
 """Tokens told beside the chosen one: enough for the confidence of a label (bench/RESULTS.md)."""
 NEGLIGIBLE_LOGPROB = -16.0
 """A ten-millionth: such alternatives change no confidence, and masked ones are at -inf."""
@@ -80,7 +80,7 @@ class VllmEngine:
             raise DeadlineExceeded(
                 f"no answer within {deadline_s:g} s; raise TRIAGE_DEADLINE_S or add a worker"
             ) from error
-        return generation(output, engine_ms=int((time.monotonic() - started) * 1000))
+        return generation(output, self._encoder, engine_ms=int((time.monotonic() - started) * 1000))
 
     async def _generate(self, ids: list[int], request: Request) -> "RequestOutput":
         from vllm import SamplingParams, TokensPrompt  # noqa: PLC0415
@@ -91,7 +91,9 @@ class VllmEngine:
             temperature=request.temperature,
             seed=request.seed,
             max_tokens=request.max_tokens,
+            flat_logprobs=True,
             logprobs=ALTERNATIVES,  # after the grammar has masked what it does not allow
+            detokenize=False,  # the waiting thread does it, for what is looked at only
             output_kind=RequestOutputKind.FINAL_ONLY,
             structured_outputs=StructuredOutputsParams(grammar=request.grammar),
         )
@@ -188,19 +190,20 @@ def engine_arguments(profile: Profile) -> dict[str, Any]:
     }
 
 
-def generation(output: "RequestOutput", *, engine_ms: int) -> Generation:
+def generation(output: "RequestOutput", encoder: PromptEncoder, *, engine_ms: int) -> Generation:
     written = output.outputs[0]
-    likelihoods = written.logprobs if isinstance(written.logprobs, list) else []
+    likelihoods = written.logprobs or ()
     if written.finish_reason == "abort":
         raise EngineUnavailable("the engine stopped while it was writing")
     if written.finish_reason == "error":
         raise RequestRefused("the engine gave the request up; its own log says why")
     return Generation(
-        text=written.text,
+        text=encoder.decode(written.token_ids),
         finish_reason=written.finish_reason or "error",
         tokens=tuple(
-            told(token_id, position)
+            told(token_id, position, encoder)
             for token_id, position in zip(written.token_ids, likelihoods, strict=False)
+            if position
         ),
         prompt_tokens=len(output.prompt_token_ids or ()),
         cached_tokens=output.num_cached_tokens or 0,
@@ -208,13 +211,13 @@ def generation(output: "RequestOutput", *, engine_ms: int) -> Generation:
     )
 
 
-def told(chosen: int, position: Mapping[int, "Logprob"]) -> Token:
+def told(chosen: int, position: Mapping[int, "Logprob"], encoder: PromptEncoder) -> Token:
     """A token with what vLLM tells of its position."""
     return Token(
-        position[chosen].decoded_token or "",
+        encoder.text_of(chosen),
         position[chosen].logprob,
         tuple(
-            (other.decoded_token or "", other.logprob)
+            (encoder.text_of(token_id), other.logprob)
             for token_id, other in position.items()
             if token_id != chosen and other.logprob > NEGLIGIBLE_LOGPROB
         ),
