@@ -12,6 +12,7 @@ class IncomingTicket(BaseModel):
 
     `delivery_key` is the helpdesk's id of this delivery: the same again is a re-delivery.
     `message_id` is its id of the message within the ticket, empty if it has none.
+    `requester` is the helpdesk's name for who wrote it: an address or an id, for erasure.
     `ignore_reason` says why this is no customer's message; None if it is one.
     """
 
@@ -25,6 +26,7 @@ class IncomingTicket(BaseModel):
     subject: str
     body: str
     locale: str | None = Field(None, max_length=40)
+    requester: str | None = Field(None, max_length=MAX_KEY_CHARS)
     source_updated_at: AwareDatetime | None = None
     ignore_reason: str | None = None
 
@@ -44,5 +46,6 @@ class GenericTicket(BaseModel):
     subject: str = ""
     body: str
     locale: str | None = Field(None, max_length=40)
+    requester: str | None = Field(None, max_length=MAX_KEY_CHARS)
     delivery_id: str | None = Field(None, min_length=1, max_length=MAX_KEY_CHARS)
     message_id: str = Field("", max_length=MAX_KEY_CHARS)

@@ -42,6 +42,10 @@ class Settings(BaseSettings):
     max_body_bytes: int = Field(
         1_048_576, ge=1024, description="Webhook bodies larger than this are refused with 413."
     )
+    api_token: SecretStr | None = Field(
+        None, min_length=16, description="Bearer token for the gateway's /api; without one it is "
+        "closed.",
+    )  # fmt: skip
     webhook_secrets: dict[str, SecretStr] = Field(
         default_factory=dict,
         description="Signing secret of each source, e.g. TRIAGE_WEBHOOK_SECRETS__ZENDESK=…. "

@@ -35,7 +35,10 @@ def engine(postgres_url: str) -> Iterator[Engine]:
 def sessions(engine: Engine) -> Sessions:
     with engine.begin() as connection:
         connection.execute(
-            text("truncate tickets, deliveries, attempts, replies, findings, corrections, workers")
+            text(
+                "truncate tickets, deliveries, attempts, replies, findings, corrections, "
+                "workers, audit"
+            )
         )
     return database.sessions(engine)
 

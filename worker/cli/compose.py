@@ -4,8 +4,12 @@ import os
 import secrets
 import signal
 import socket
+import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
 
 from schemas.taxonomy import Taxonomy, load_taxonomy
 from schemas.thresholds import Thresholds, load_thresholds
@@ -22,7 +26,7 @@ from worker.engine.grammar import reply_grammar
 from worker.engine.profiles import load_profile
 from worker.engine.scripted import ScriptedEngine, first_labels
 from worker.engine.supervised import SupervisedEngine
-from worker.errors import SettingsError
+from worker.errors import SettingsError, TriageError
 from worker.settings import Settings
 from worker.tickets.store import RetryPolicy
 from worker.triage.language import LanguageDetector
@@ -134,6 +138,23 @@ def make_sweep(settings: Settings, sessions: Sessions) -> Sweep:
 def worker_name() -> str:
     """Unlike any other worker's, and it says where to look: `worker-4711-9f3a@host`."""
     return f"worker-{os.getpid()}-{secrets.token_hex(2)}@{socket.gethostname()}"
+
+
+@contextmanager
+def output(path: Path) -> Iterator[IO[str]]:
+    """A file to write to, `-` for standard output.
+
+    Raises:
+        TriageError: it cannot be written.
+    """
+    if str(path) == "-":
+        yield sys.stdout
+        return
+    try:
+        with path.open("w", encoding="utf-8", newline="") as file:
+            yield file
+    except OSError as error:
+        raise TriageError(f"cannot write {path}: {error.strerror}") from error
 
 
 def stop_on_eof() -> None:

@@ -72,6 +72,7 @@ def incoming(ticket: GenericTicket) -> IncomingTicket:
         subject=text.one_line(ticket.subject),
         body=text.clean(ticket.body),
         locale=ticket.locale,
+        requester=ticket.requester,
     )
     key = ticket.delivery_id or f"{ticket.id[:100]}:{read.content_key}"
     return read.model_copy(update={"delivery_key": key})

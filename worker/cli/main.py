@@ -8,7 +8,17 @@ import sys
 
 import typer
 
-from worker.cli import demo, enqueue, quality, services, taxonomy, tickets
+from worker.cli import (
+    by_hand,
+    demo,
+    enqueue,
+    export,
+    quality,
+    retention,
+    services,
+    taxonomy,
+    tickets,
+)
 from worker.errors import TriageError
 
 app = typer.Typer(
@@ -26,6 +36,11 @@ app.command("worker")(services.worker)
 app.command("sweep")(services.sweep)
 app.command("migrate")(services.migrate)
 app.command("enqueue")(enqueue.enqueue)
+app.command("correct")(by_hand.correct)
+app.command("export")(export.export)
+app.command("purge")(retention.purge)
+app.command("erase")(retention.erase)
+app.add_typer(by_hand.dead, name="dead", help="Tickets whose every try failed.")
 app.add_typer(taxonomy.app, name="taxonomy", help="Check the categories.")
 app.add_typer(quality.app, name="quality", help="Measure a model, fit thresholds, compare builds.")
 app.add_typer(tickets.app, name="ticket", help="Look at tickets.")

@@ -147,18 +147,20 @@ def gate(
 
 @app.command()
 def golden(
-    output: Annotated[
-        typer.FileTextWrite, typer.Option(help="Write here; - for standard output.")
-    ] = "-",  # type: ignore[assignment]  # Typer opens it
+    output: Annotated[Path, typer.Option(help="Write here; - for standard output.")] = Path("-"),
 ) -> None:
     """Write the tickets that people corrected, as labelled JSONL for `measure` and `gate`.
 
     A ticket's labels are those that a person gave it; the others are left out.
     """
     url, count = addresses(load_settings()).database_url, 0
-    with opened(url, pool_size=1) as sessions, transaction(sessions) as session:
+    with (
+        opened(url, pool_size=1) as sessions,
+        transaction(sessions) as session,
+        compose.output(output) as file,
+    ):
         for one in golden_tickets(session):
-            output.write(json.dumps(one, ensure_ascii=False) + "\n")
+            file.write(json.dumps(one, ensure_ascii=False) + "\n")
             count += 1
     Console(stderr=True).print(f"{count:,} corrected tickets.", highlight=False)
 

@@ -12,6 +12,7 @@ from worker.dispatch.celery_app import make_app
 from worker.dispatch.publish import Announcer, Publisher
 from worker.dispatch.serve import AHEAD, Service
 from worker.dispatch.tasks import register
+from worker.gateway import corrections
 from worker.gateway.app import create_app
 from worker.gateway.webhooks import Intake
 from worker.local import Stack, addresses
@@ -35,7 +36,11 @@ def gateway(stop_on_eof: StopOnEof = False) -> None:
     announcer = Announcer(compose.make_publisher(settings, sessions))
     intake = Intake(settings, sessions, announcer)
     app = create_app(
-        intake, sessions, max_body_bytes=settings.max_body_bytes, threads=GATEWAY_THREADS
+        intake,
+        sessions,
+        corrections.router(sessions, compose.read_taxonomy(settings), settings.api_token),
+        max_body_bytes=settings.max_body_bytes,
+        threads=GATEWAY_THREADS,
     )
     uvicorn.run(
         app,

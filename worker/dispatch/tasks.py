@@ -91,14 +91,14 @@ def work_on(claim: Claim, run: Runtime) -> Ending:
         with run.suspects.watch(claim) as is_to_blame:
             triaged = triage(claim, run)
     except PromptTooLong as error:
-        return move(claim, str(error), run)
+        return move(claim, error, run)
     except (EngineCrashed, EngineUnavailable) as error:
         return without_engine(claim, error, run, is_to_blame=is_to_blame())
     except Retryable as error:
-        return failure(claim, str(error), run)
+        return failure(claim, error, str(error), run)
     except Exception as error:  # a bug must not hold a ticket until its lease ends
         log.exception("triage_failed")
-        return failure(claim, f"unexpected {type(error).__name__}: see the worker's log", run)
+        return failure(claim, error, f"unexpected {type(error).__name__}: see the log", run)
     if claim.repairs < run.retries.max_repairs and pipeline.is_repairable(triaged, run.desk):
         return repair(claim, triaged, run)
     return record(claim, triaged, run)
@@ -110,7 +110,7 @@ def without_engine(
     if isinstance(error, EngineUnavailable):
         return release(claim, str(error))
     if is_to_blame:
-        return crash(claim, str(error), run)
+        return crash(claim, error, run)
     return release(claim, "the engine died over another ticket")
 
 
@@ -161,22 +161,22 @@ def repair(claim: Claim, triaged: Triaged, run: Runtime) -> Ending:
     return Ending(partial(store.repair, claim=claim, result=result), announce_on=claim.queue)
 
 
-def move(claim: Claim, reason: str, run: Runtime) -> Ending:
+def move(claim: Claim, error: PromptTooLong, run: Runtime) -> Ending:
     log.info("ticket_moved", attempt=claim.attempt, queue=Queue.LONG)
-    result = Result(Outcome.MOVED, reason, columns_without_output(claim, run))
+    result = Result(Outcome.MOVED, str(error), columns_without_output(claim, run, error))
     step = partial(store.move, claim=claim, result=result, queue=Queue.LONG)
     return Ending(step, announce_on=Queue.LONG)
 
 
-def failure(claim: Claim, reason: str, run: Runtime) -> Ending:
+def failure(claim: Claim, error: Exception, reason: str, run: Runtime) -> Ending:
     log.warning("ticket_failed", attempt=claim.attempt, reason=reason)
-    result = Result(Outcome.RETRY, reason, columns_without_output(claim, run))
+    result = Result(Outcome.RETRY, reason, columns_without_output(claim, run, error))
     return Ending(partial(store.give_back, claim=claim, result=result, policy=run.retries))
 
 
-def crash(claim: Claim, reason: str, run: Runtime) -> Ending:
+def crash(claim: Claim, error: EngineCrashed, run: Runtime) -> Ending:
     log.error("engine_crashed_over_ticket", attempt=claim.attempt, crashes=claim.crashes + 1)
-    result = Result(Outcome.CRASHED, reason, columns_without_output(claim, run))
+    result = Result(Outcome.CRASHED, str(error), columns_without_output(claim, run, error))
     step = partial(store.crashed, claim=claim, result=result, policy=run.retries)
     return Ending(step, announce_on=claim.queue)
 
@@ -205,9 +205,12 @@ def attempt_columns(claim: Claim, triaged: Triaged, run: Runtime) -> dict[str, A
     return columns
 
 
-def columns_without_output(claim: Claim, run: Runtime) -> dict[str, Any]:
+def columns_without_output(
+    claim: Claim, run: Runtime, error: Exception | None = None
+) -> dict[str, Any]:
     identity, desk = run.engine.identity, run.desk
     return {
+        "error": type(error).__name__ if error else None,
         "queue_ms": claim.waited_ms,
         "profile": identity.profile,
         "model": identity.model,

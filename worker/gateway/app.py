@@ -1,11 +1,11 @@
-"""The FastAPI application: one webhook endpoint, two health endpoints, errors as statuses."""
+"""The FastAPI application: webhooks, health, whatever routers it is given; errors as statuses."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
 import anyio.to_thread
-from fastapi import FastAPI, Request
+from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import JSONResponse
 from sqlalchemy import text
 from sqlalchemy.exc import ProgrammingError
@@ -22,7 +22,13 @@ log = logs.get(__name__)
 RETRY_AFTER_S = 5
 
 
-def create_app(intake: Intake, sessions: Sessions, *, max_body_bytes: int, threads: int) -> FastAPI:
+def create_app(
+    intake: Intake,
+    sessions: Sessions,
+    *routers: APIRouter,
+    max_body_bytes: int,
+    threads: int,
+) -> FastAPI:
     """`threads` webhooks are worked on at once; each needs a connection to Postgres."""
 
     @asynccontextmanager
@@ -56,6 +62,8 @@ def create_app(intake: Intake, sessions: Sessions, *, max_body_bytes: int, threa
         reason = f"schema {found or 'missing'}, need {wanted}: run `triage migrate`"
         return JSONResponse({"status": "not ready", "reason": reason}, status_code=503)
 
+    for more in routers:
+        app.include_router(more)
     app.add_exception_handler(Refused, refused)
     for unavailable in UNAVAILABLE:
         app.add_exception_handler(unavailable, postgres_unavailable)

@@ -1,4 +1,4 @@
-"""Any system that can sign a JSON body: `{"id", "subject", "body", "locale"?, "delivery_id"?}`."""
+"""Any system that can sign a JSON body: `{"id", "subject", "body", "locale"?, …}`."""
 
 from datetime import datetime
 from typing import Any
@@ -31,13 +31,16 @@ class Generic:
             "subject": text.one_line(ticket.subject),
             "body": text.clean(ticket.body),
             "locale": ticket.locale,
+            "requester": ticket.requester,
         }
         content = IncomingTicket(**incoming, delivery_key="unknown").content_key
         key = webhook.headers.get(DELIVERY) or ticket.delivery_id or f"{ticket.id}:{content}"
         return parse(IncomingTicket, {**incoming, "delivery_key": key})
 
     def compose(self, ticket: GenericTicket) -> dict[str, Any]:
-        return ticket.model_dump(include={"id", "subject", "body", "locale"}, exclude_none=True)
+        return ticket.model_dump(
+            include={"id", "subject", "body", "locale", "requester"}, exclude_none=True
+        )
 
     def sign(self, body: bytes, secret: str, *, delivery_id: str, now: datetime) -> dict[str, str]:
         timestamp = str(int(now.timestamp()))

@@ -21,8 +21,13 @@ class Sent(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True, coerce_numbers_to_str=True)
 
 
+class Customer(Sent):
+    email: str | None = None
+
+
 class Ticket(Sent):
     id: str = Field(min_length=1)
+    customer: Customer = Customer()
     title: str = ""
     updated_at: AwareDatetime | None = None
 
@@ -66,6 +71,7 @@ class Zammad:
                 "event": event_of(article),
                 "subject": text.one_line(ticket.title),
                 "body": body_of(article),
+                "requester": ticket.customer.email,
                 "source_updated_at": ticket.updated_at,
                 "ignore_reason": why_ignored(article),
             },
@@ -73,7 +79,12 @@ class Zammad:
 
     def compose(self, ticket: GenericTicket) -> dict[str, Any]:
         return {
-            "ticket": {"id": ticket.id, "title": ticket.subject, "article_count": 1},
+            "ticket": {
+                "id": ticket.id,
+                "title": ticket.subject,
+                "article_count": 1,
+                "customer": {"email": ticket.requester},
+            },
             "article": {
                 "id": f"{ticket.id}-1",
                 "body": "<br>".join(escape(line) for line in ticket.body.split("\n")),

@@ -46,6 +46,7 @@ class Detail(Sent):
     description: str | None = None
     updated_at: AwareDatetime | None = None
     locale: str | None = None
+    requester_id: str | None = None
 
 
 class Event(Sent):
@@ -91,6 +92,7 @@ class Zendesk:
                 "subject": text.one_line(event.detail.subject or ""),
                 "body": text.clean(body),
                 "locale": event.detail.locale,
+                "requester": event.detail.requester_id,
                 "source_updated_at": updated_at,
                 "ignore_reason": why_ignored(event),
             },
@@ -108,6 +110,7 @@ class Zendesk:
                 "description": ticket.body,
                 "status": "NEW",
                 "locale": ticket.locale,
+                "requester_id": ticket.requester,
                 "tags": [],
                 "via": {"channel": "email"},
             },

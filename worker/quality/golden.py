@@ -3,37 +3,24 @@
 from collections.abc import Iterator
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import array
 from sqlalchemy.orm import Session
 
 from schemas.reply import LABELS
-from worker.tickets.rows import Correction, Ticket
-
-AT_A_TIME = 500
+from worker.tickets import export
+from worker.tickets.rows import Ticket
 
 
 def golden_tickets(session: Session) -> Iterator[dict[str, Any]]:
-    """Each corrected ticket as a line of labelled JSONL, oldest first; the last word counts."""
-    said = (
-        select(Correction.ticket_id, Correction.field, Correction.value)
-        .where(Correction.field.in_(LABELS))
-        .distinct(Correction.ticket_id, Correction.field)
-        .order_by(Correction.ticket_id, Correction.field, Correction.id.desc())
-        .subquery()
-    )
-    labels = (
-        select(
-            said.c.ticket_id,
-            func.jsonb_object_agg(said.c.field, said.c.value).label("labels"),
-        )
-        .group_by(said.c.ticket_id)
-        .subquery()
-    )
+    """Each ticket with corrected labels as a line of labelled JSONL, oldest first."""
+    said = export.corrections()
     rows = session.execute(
-        select(Ticket, labels.c.labels)
-        .join(labels, labels.c.ticket_id == Ticket.id)
+        select(Ticket, said.c.given)
+        .join(said, said.c.ticket_id == Ticket.id)
+        .where(said.c.given.has_any(array(LABELS)), Ticket.erased_at.is_(None))
         .order_by(Ticket.id)
-        .execution_options(yield_per=AT_A_TIME)
+        .execution_options(yield_per=export.AT_A_TIME)
     )
     for ticket, given in rows:
         yield {
@@ -42,5 +29,5 @@ def golden_tickets(session: Session) -> Iterator[dict[str, Any]]:
             "body": ticket.body,
             "locale": ticket.locale,
             "language": ticket.language,
-            **given,
+            **{field: given[field] for field in LABELS if field in given},
         }

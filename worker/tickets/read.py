@@ -8,7 +8,8 @@ from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
 from schemas.reply import LABELS
-from worker.tickets.rows import Attempt, Finding, Reply, Ticket
+from worker.tickets import store
+from worker.tickets.rows import Attempt, Correction, Finding, Reply, Ticket
 from worker.tickets.states import FINAL
 
 
@@ -16,7 +17,10 @@ def reports(session: Session, ticket_ids: Sequence[int]) -> list[dict[str, Any]]
     """Each ticket as one JSON object, in the order of `ticket_ids`; unknown ids are left out."""
     rows = session.execute(joined().where(Ticket.id.in_(ticket_ids))).all()
     findings = findings_of(session, [row.Attempt.id for row in rows if row.Attempt])
-    by_id = {row.Ticket.id: report(row, findings) for row in rows}
+    corrections = corrections_of(session, [row.Ticket.id for row in rows])
+    by_id = {
+        row.Ticket.id: report(row, findings, corrections.get(row.Ticket.id, [])) for row in rows
+    }
     return [by_id[ticket_id] for ticket_id in ticket_ids if ticket_id in by_id]
 
 
@@ -54,8 +58,52 @@ def findings_of(session: Session, attempt_ids: Sequence[int]) -> dict[int, list[
     return found
 
 
+def corrections_of(session: Session, ticket_ids: Sequence[int]) -> dict[int, list[dict[str, Any]]]:
+    """What people wrote instead, by ticket, oldest first."""
+    found: dict[int, list[dict[str, Any]]] = {}
+    rows = select(Correction).where(Correction.ticket_id.in_(ticket_ids)).order_by(Correction.id)
+    for row in session.scalars(rows):
+        found.setdefault(row.ticket_id, []).append(
+            {
+                "field": row.field,
+                "value": row.value,
+                "model_value": row.model_value,
+                "by": row.corrected_by,
+                "note": row.note,
+                "at": row.created_at.isoformat(),
+            }
+        )
+    return found
+
+
+def dead_letters(session: Session, *, limit: int | None = None) -> list[dict[str, Any]]:
+    """Tickets whose every try failed, newest first, as `reports` gives them."""
+    ids = select(Ticket.id).where(*store.dead()).order_by(Ticket.id.desc()).limit(limit)
+    return reports(session, session.scalars(ids).all())
+
+
+def attempts_of(session: Session, ticket_id: int) -> list[dict[str, Any]]:
+    """Every attempt on a ticket: when, by whom, what came of it; oldest first."""
+    rows = session.scalars(
+        select(Attempt).where(Attempt.ticket_id == ticket_id).order_by(Attempt.number)
+    )
+    return [
+        {
+            "attempt": row.number,
+            "started_at": row.started_at.isoformat(),
+            "worker": row.worker,
+            "outcome": row.outcome,
+            "error": row.error,
+            "reason": row.reason,
+        }
+        for row in rows
+    ]
+
+
 def report(
-    row: ResultRow[Ticket, Attempt, Reply], findings: Mapping[int, list[dict[str, str]]]
+    row: ResultRow[Ticket, Attempt, Reply],
+    findings: Mapping[int, list[dict[str, str]]],
+    corrections: Sequence[dict[str, Any]],
 ) -> dict[str, Any]:
     ticket, attempt, reply = row.Ticket, row.Attempt, row.Reply
     return {
@@ -75,6 +123,7 @@ def report(
         "entities": reply.entities if reply else [],
         "summary": reply and reply.summary,
         "reply": reply and reply.reply,
+        "corrections": corrections,
         "findings": findings.get(attempt.id, []) if attempt else [],
         "attempts": ticket.attempts,
         "engine": engine(attempt) if attempt else None,

@@ -62,6 +62,7 @@ class Ticket(Row):
         Index("ix_tickets_announced_at", "announced_at", postgresql_where=RECEIVED),
         Index("ix_tickets_leased", "claimed_until", postgresql_where=text("state = 'triaging'")),
         Index("ix_tickets_received_at", "received_at"),
+        Index("ix_tickets_requester", "requester", postgresql_where=text("requester is not null")),
     )
 
     id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
@@ -71,6 +72,7 @@ class Ticket(Row):
     subject: Mapped[str]
     body: Mapped[str]
     locale: Mapped[str | None]
+    requester: Mapped[str | None]
     source_updated_at: Mapped[datetime | None]
     queue: Mapped[str]
     state: Mapped[str]
@@ -89,6 +91,7 @@ class Ticket(Row):
     reply_id: Mapped[int | None] = mapped_column(
         ForeignKey("replies.id", use_alter=True, name="fk_tickets_reply_id")
     )
+    erased_at: Mapped[datetime | None]
 
 
 class Delivery(Row):
@@ -120,6 +123,7 @@ class Attempt(Row):
     finished_at: Mapped[datetime | None]
     outcome: Mapped[str]
     reason: Mapped[str | None]
+    error: Mapped[str | None]
 
     profile: Mapped[str | None]
     model: Mapped[str | None]
@@ -177,7 +181,11 @@ class Finding(Row):
 
 
 class Correction(Row):
-    """A person's value for one field of a ticket, kept apart from the model's."""
+    """A person's value for one field of a ticket, kept apart from the model's.
+
+    `model_value` is what the reply `reply_id` said then; both are None where there was no reply.
+    The newest row of a field counts.
+    """
 
     __tablename__ = "corrections"
 
@@ -185,6 +193,8 @@ class Correction(Row):
     ticket_id: Mapped[int] = mapped_column(ForeignKey("tickets.id"), index=True)
     field: Mapped[str]
     value: Mapped[str]
+    model_value: Mapped[str | None]
+    reply_id: Mapped[int | None] = mapped_column(ForeignKey("replies.id"), index=True)
     note: Mapped[str | None]
     corrected_by: Mapped[str]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
@@ -201,3 +211,18 @@ class Worker(Row):
     in_flight: Mapped[int]
     started_at: Mapped[datetime] = mapped_column(server_default=func.now())
     seen_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class Act(Row):
+    """What a person did to tickets by hand: who, what, why, to which, and what came of it."""
+
+    __tablename__ = "audit"
+
+    id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
+    at: Mapped[datetime] = mapped_column(server_default=func.now(), index=True)
+    actor: Mapped[str]
+    action: Mapped[str]
+    reason: Mapped[str | None]
+    ticket_id: Mapped[int | None] = mapped_column(ForeignKey("tickets.id"), index=True)
+    selection: Mapped[dict[str, Any] | None]
+    result: Mapped[dict[str, Any] | None]

@@ -3,6 +3,7 @@
 None of them commits: `worker.database.transaction` does. Times are Postgres's own clock.
 """
 
+from worker.tickets.store.by_hand import act, correct, dead, discard, run_again
 from worker.tickets.store.claims import (
     Claim,
     Result,
@@ -16,6 +17,7 @@ from worker.tickets.store.claims import (
     release,
     repair,
 )
+from worker.tickets.store.erasing import ended_before, erase, of_requester
 from worker.tickets.store.intake import Received, announced, receive
 from worker.tickets.store.sweeping import (
     announced_long_ago,
@@ -31,21 +33,29 @@ __all__ = [
     "Received",
     "Result",
     "RetryPolicy",
+    "act",
     "announced",
     "announced_long_ago",
     "claim",
+    "correct",
     "crashed",
+    "dead",
+    "discard",
+    "ended_before",
+    "erase",
     "extend",
     "free_expired",
     "give_back",
     "is_ours",
     "is_served",
     "move",
+    "of_requester",
     "oldest_live_s",
     "receive",
     "record",
     "release",
     "repair",
+    "run_again",
     "unannounced",
     "worker_is_gone",
     "worker_is_here",

@@ -256,6 +256,7 @@ def waiting_unless(is_last: ColumnElement[bool]) -> ColumnElement[str]:
 
 def finish_attempt(session: Session, claim: Claim, result: Result, *, owned: bool) -> int | None:
     """Close the attempt's row; its id, None if an earlier try has closed it already."""
+    written = result.attempt if owned else without_erased(session, claim, result.attempt)
     attempt_id = session.execute(
         update(Attempt)
         .where(
@@ -267,7 +268,7 @@ def finish_attempt(session: Session, claim: Claim, result: Result, *, owned: boo
             outcome=result.outcome if owned else Outcome.SUPERSEDED,
             reason=result.reason,
             finished_at=func.clock_timestamp(),
-            **result.attempt,
+            **written,
         )
         .returning(Attempt.id)
     ).scalar()
@@ -280,6 +281,14 @@ def finish_attempt(session: Session, claim: Claim, result: Result, *, owned: boo
             ],
         )
     return attempt_id
+
+
+def without_erased(session: Session, claim: Claim, columns: dict[str, Any]) -> dict[str, Any]:
+    """What a worker wrote whose ticket was erased meanwhile, without the text."""
+    erased_at = session.execute(
+        select(Ticket.erased_at).where(Ticket.id == claim.ticket_id)
+    ).scalar()
+    return {**columns, "raw_output": None} if erased_at and columns else columns
 
 
 def keep_reply(session: Session, claim: Claim, attempt_id: int, reply: dict[str, Any]) -> None:

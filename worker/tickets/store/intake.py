@@ -57,6 +57,7 @@ def insert_ticket(session: Session, new: IncomingTicket, queue: Queue) -> tuple[
             subject=new.subject,
             body=new.body,
             locale=new.locale,
+            requester=new.requester.lower() if new.requester else None,
             source_updated_at=new.source_updated_at,
             queue=queue,
             state=State.IGNORED if new.ignore_reason else State.RECEIVED,

@@ -1,0 +1,405 @@
+"""Corrections, dead letters, bad outputs, export and erasure, through the commands people type."""
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pyarrow.parquet as pq
+import pytest
+from fastapi.testclient import TestClient
+from pydantic import SecretStr
+from sqlalchemy import Engine, select, text
+from typer.testing import CliRunner, Result
+
+from schemas.taxonomy import Taxonomy
+from tests.integration.conftest import Broker
+from tests.replies import GERMAN_BODY, written
+from worker.cli.main import app
+from worker.database import Sessions, transaction
+from worker.dispatch.publish import Publisher
+from worker.dispatch.runtime import Runtime
+from worker.dispatch.tasks import triage_one
+from worker.engine.scripted import ScriptedEngine
+from worker.errors import DeadlineExceeded, EngineCrashed, TriageError
+from worker.gateway import corrections
+from worker.gateway.app import create_app
+from worker.gateway.webhooks import Intake
+from worker.settings import load_settings
+from worker.tickets import read, store
+from worker.tickets.rows import Act, Attempt, Correction, Reply, Ticket
+from worker.tickets.states import State
+
+Receive = Callable[..., int]
+MakeRuntime = Callable[..., Runtime]
+Triage = Callable[..., Result]
+
+
+@pytest.fixture
+def triage(sessions: Sessions, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Triage:
+    """The command line on the tests' own database and a broker in memory."""
+    url = engine.url.render_as_string(hide_password=False)
+    monkeypatch.setenv("TRIAGE_DATABASE_URL", url)
+    monkeypatch.setenv("TRIAGE_BROKER_URL", "memory://")
+    return lambda *words, **more: CliRunner().invoke(app, [str(word) for word in words], **more)
+
+
+@pytest.fixture
+def replied(runtime: MakeRuntime, receive: Receive) -> int:
+    ticket_id = receive()
+    triage_one(ticket_id, runtime())
+    return ticket_id
+
+
+@pytest.fixture
+def dead(sessions: Sessions, runtime: MakeRuntime, receive: Receive) -> int:
+    ticket_id = receive("dead")
+
+    def crash(_: object) -> str:
+        raise EngineCrashed("the engine died")
+
+    for _ in range(3):
+        triage_one(ticket_id, runtime(ScriptedEngine(crash)))
+    assert ticket(sessions, ticket_id).state == State.NEEDS_HUMAN
+    return ticket_id
+
+
+def ticket(sessions: Sessions, ticket_id: int) -> Ticket:
+    with transaction(sessions) as session:
+        return session.get_one(Ticket, ticket_id)
+
+
+def rows(sessions: Sessions, sql: str) -> list[Any]:
+    with transaction(sessions) as session:
+        return list(session.execute(text(sql)).all())
+
+
+def acts(sessions: Sessions) -> list[tuple[str, str, str | None]]:
+    with transaction(sessions) as session:
+        return [(one.action, one.actor, one.reason) for one in session.scalars(select(Act))]
+
+
+def test_a_correction_stands_beside_the_models_value_and_is_audited(
+    sessions: Sessions, triage: Triage, replied: int
+) -> None:
+    done = triage("correct", replied, "category=returns", "priority=low", "--by", "Ana",
+                  "--note", "wrong team")  # fmt: skip
+
+    assert done.exit_code == 0
+    with transaction(sessions) as session:
+        [report] = read.reports(session, [replied])
+        kept = {one.field: one for one in session.scalars(select(Correction))}
+    assert (report["category"], report["priority"]) == ("billing", "high")
+    assert (kept["category"].value, kept["category"].model_value) == ("returns", "billing")
+    assert (kept["category"].corrected_by, kept["category"].note) == ("Ana", "wrong team")
+    assert [one["value"] for one in report["corrections"]] == ["returns", "low"]
+    assert acts(sessions) == [("correct", "Ana", "wrong team")]
+
+
+def test_a_later_attempt_changes_no_correction(
+    sessions: Sessions, triage: Triage, runtime: MakeRuntime, replied: int
+) -> None:
+    triage("correct", replied, "category=returns", "--by", "Ana")
+    with transaction(sessions) as session:
+        session.execute(text("update tickets set state = 'received'"))
+
+    triage_one(replied, runtime(ScriptedEngine(lambda _: written(category="sales"))))
+
+    found = triage("export")
+    assert found.exception is None, found.exception
+    exported = json.loads(found.stdout)
+    assert (exported["category"], exported["model_category"]) == ("returns", "sales")
+
+
+@pytest.mark.parametrize(
+    ("pair", "message"),
+    [
+        ("categroy=returns", "there is no field categroy; there are category, type, priority"),
+        ("category=returned", "category is none of technical_support, product_support"),
+        ("category", "'category' is not FIELD=VALUE"),
+        ("reply=" + "x" * 20_000, "reply has more than 12000 characters"),
+    ],
+)
+def test_a_correction_that_makes_no_sense_is_refused(
+    triage: Triage, replied: int, pair: str, message: str
+) -> None:
+    refused = triage("correct", replied, pair, "--by", "Ana")
+
+    assert isinstance(refused.exception, TriageError)
+    assert message in str(refused.exception)
+
+
+def test_a_ticket_that_there_is_not_cannot_be_corrected(triage: Triage) -> None:
+    refused = triage("correct", 404, "category=returns", "--by", "Ana")
+
+    assert "there is no ticket 404" in str(refused.exception)
+
+
+def test_a_corrected_ticket_becomes_a_golden_example(triage: Triage, replied: int) -> None:
+    triage("correct", replied, "category=returns", "reply=Hallo", "--by", "Ana")
+    triage("correct", replied, "category=sales", "--by", "Ben")
+
+    golden = json.loads(triage("quality", "golden").stdout)
+
+    assert golden["category"] == "sales"
+    assert golden["body"] == GERMAN_BODY
+    assert golden.keys() == {"id", "subject", "body", "locale", "language", "category"}
+
+
+@pytest.fixture
+def api(sessions: Sessions, publisher: Publisher, taxonomy: Taxonomy) -> TestClient:
+    intake = Intake(load_settings(), sessions, publisher)
+    routes = corrections.router(sessions, taxonomy, SecretStr(TOKEN))
+    return TestClient(create_app(intake, sessions, routes, max_body_bytes=10_000, threads=2))
+
+
+TOKEN = "a-token-of-sixteen"
+
+
+@pytest.mark.parametrize(
+    ("values", "token", "status"),
+    [
+        ({"category": "returns"}, TOKEN, 201),
+        ({"category": "returns"}, "another-token", 401),
+        ({"category": "returns"}, "", 401),
+        ({"category": "nonsense"}, TOKEN, 422),
+        ({}, TOKEN, 422),
+    ],
+)
+def test_corrections_come_over_http_from_who_bears_the_token(
+    sessions: Sessions, api: TestClient, replied: int, *, values: Any, token: str, status: int
+) -> None:
+    answer: httpx.Response = api.post(
+        f"/api/tickets/{replied}/corrections",
+        json={"by": "Ana", "values": values},
+        headers={"Authorization": f"Bearer {token}"},
+    )
+
+    assert answer.status_code == status
+    assert len(rows(sessions, "select from corrections")) == (status == 201)
+
+
+def test_without_a_token_the_api_is_closed(
+    sessions: Sessions, publisher: Publisher, taxonomy: Taxonomy
+) -> None:
+    intake = Intake(load_settings(), sessions, publisher)
+    closed = TestClient(
+        create_app(intake, sessions, corrections.router(sessions, taxonomy, None),
+                   max_body_bytes=10_000, threads=2)
+    )  # fmt: skip
+
+    answer = closed.post("/api/tickets/1/corrections", json={"by": "x", "values": {}})
+
+    assert answer.status_code == 403
+    assert "TRIAGE_API_TOKEN" in answer.text
+
+
+def bad(sessions: Sessions) -> list[tuple[str, int]]:
+    found = rows(sessions, "select kind, count(*) from bad_outputs_v1 group by kind order by kind")
+    return [(kind, count) for kind, count in found]
+
+
+def test_every_bad_output_is_found_by_its_kind_with_output_and_lineage(
+    sessions: Sessions, triage: Triage, runtime: MakeRuntime, receive: Receive, dead: int
+) -> None:
+    def too_slow(_: object) -> str:
+        raise DeadlineExceeded("no answer within 5 s")
+
+    english = "Hello, we are checking the invoice and will get back to you very soon, thank you."
+    for name, engine in {
+        "good": ScriptedEngine(lambda _: written()),
+        "broken": ScriptedEngine(lambda _: '{"category":'),
+        "slow": ScriptedEngine(too_slow),
+        "unsure": ScriptedEngine(lambda _: written(), probability=0.2),
+        "english": ScriptedEngine(lambda _: written(reply=english)),
+        "placeholder": ScriptedEngine(lambda _: written(reply="Guten Tag [Name], danke sehr.")),
+        "corrected": ScriptedEngine(lambda _: written()),
+    }.items():
+        triage_one(receive(name), runtime(engine))
+    [corrected] = rows(sessions, "select id from tickets where external_id = 'corrected'")
+    triage("correct", corrected.id, "category=returns", "--by", "Ana")
+
+    assert bad(sessions) == [
+        ("below_threshold", 1),
+        ("check_failed", 1),
+        ("corrected", 1),
+        ("deadline", 1),
+        ("engine_error", 3),
+        ("not_parsed", 1),
+        ("wrong_language", 1),
+    ]
+    [broken] = rows(sessions, "select * from bad_outputs_v1 where external_id = 'broken'")
+    assert broken.raw_output == '{"category":'
+    assert (broken.profile, broken.prompt_version) == ("scripted", "demo-1")
+    assert len(broken.grammar_hash) == 64
+    [person] = rows(sessions, "select * from bad_outputs_v1 where kind = 'corrected'")
+    assert person.detail == "category: billing -> returns (Ana)"
+
+
+def test_dead_tickets_are_listed_shown_and_exported_with_reasons_and_attempts(
+    triage: Triage, replied: int, dead: int, tmp_path: Path
+) -> None:
+    listed = [json.loads(line) for line in triage("dead", "list", "--json").stdout.splitlines()]
+    shown = json.loads(triage("dead", "show", dead).stdout)
+    triage("dead", "export", "--output", tmp_path / "dead.jsonl")
+
+    assert [(one["id"], one["reason"]) for one in listed] == [(dead, "the engine died")]
+    assert [one["outcome"] for one in shown["tries"]] == ["crashed"] * 3
+    assert {one["error"] for one in shown["tries"]} == {"EngineCrashed"}
+    assert json.loads((tmp_path / "dead.jsonl").read_text()) == shown
+
+
+def test_a_dead_ticket_that_is_retried_has_all_its_tries_again(
+    sessions: Sessions, broker: Broker, triage: Triage, runtime: MakeRuntime, dead: int
+) -> None:
+    done = triage("dead", "retry", dead, "--by", "Ana", "--reason", "engine mended")
+    again = ticket(sessions, dead)
+    triage_one(dead, runtime())
+
+    assert done.exit_code == 0
+    assert (again.state, again.crashes, again.failures) == (State.RECEIVED, 0, 0)
+    assert broker.sent == [(dead, "triage.live")] * 3, "two crashes, one retry by hand"
+    assert ticket(sessions, dead).state == State.REPLIED
+    assert acts(sessions) == [("dead retry", "Ana", "engine mended")]
+
+
+def test_discarding_asks_and_is_audited(sessions: Sessions, triage: Triage, dead: int) -> None:
+    refused = triage("dead", "discard", "--all", "--by", "Ana", input="n\n")
+    still = ticket(sessions, dead).state
+    done = triage("dead", "discard", "--all", "--by", "Ana", "--reason", "junk", input="y\n")
+
+    assert (refused.exit_code, still) == (1, State.NEEDS_HUMAN)
+    assert done.exit_code == 0
+    assert ticket(sessions, dead).state == State.IGNORED
+    assert acts(sessions) == [("dead discard", "Ana", "junk")]
+
+
+def test_what_is_not_dead_is_left_alone(sessions: Sessions, triage: Triage, replied: int) -> None:
+    retried = triage("dead", "retry", replied, "--by", "Ana")
+    discarded = triage("dead", "discard", replied, "--yes", "--by", "Ana")
+
+    assert (retried.exit_code, discarded.exit_code) == (3, 3)
+    assert ticket(sessions, replied).state == State.REPLIED
+    assert acts(sessions) == []
+
+
+def test_an_export_has_every_ticket_in_every_format(
+    triage: Triage, replied: int, dead: int, tmp_path: Path
+) -> None:
+    triage("correct", replied, "category=returns", "--by", "Ana")
+    for name in ("jsonl", "csv", "parquet"):
+        done = triage("export", "--format", name, "--output", tmp_path / name)
+        assert done.exit_code == 0, done.exception
+
+    lines = [json.loads(line) for line in (tmp_path / "jsonl").read_text().splitlines()]
+    with (tmp_path / "csv").open() as file:
+        table = list(csv.DictReader(file))
+    parquet = pq.read_table(tmp_path / "parquet").to_pylist()
+    for found in (lines, table, parquet):
+        by_id = {str(one["id"]): one for one in found}
+        one = by_id[str(replied)]
+        assert by_id.keys() == {str(replied), str(dead)}
+        assert (one["category"], one["model_category"]) == ("returns", "billing")
+        assert one["profile"] == "scripted"
+    assert lines[0]["is_corrected"] is parquet[0]["is_corrected"] is True
+
+
+def test_an_export_can_be_held_to_days(triage: Triage, replied: int) -> None:
+    assert triage("export", "--until", "2020-01-01").stdout == ""
+    assert triage("export", "--since", "2020-01-01").stdout.count("\n") == 1
+
+
+EVERYWHERE = """
+select string_agg(everything, ' ') from (
+    select tickets::text as everything from tickets
+    union all select attempts::text from attempts
+    union all select replies::text from replies
+    union all select findings::text from findings
+    union all select corrections::text from corrections
+    union all select deliveries::text from deliveries
+    union all select audit::text from audit
+) as all_rows
+"""
+
+
+def test_a_person_is_erased_everywhere_counts_stay_and_there_is_a_receipt(
+    sessions: Sessions, triage: Triage, runtime: MakeRuntime, receive: Receive
+) -> None:
+    body = "Ich heiße Kunigunde, die Rechnung RE-2026-0412 wurde doppelt abgebucht."
+    reply = "Guten Tag Kunigunde, wir prüfen das für Sie und melden uns. [Name]"
+    of_her = receive("1", body=body, requester="Kunigunde@Example.org")
+    of_another = receive("2", requester="other@example.org")
+    for ticket_id in (of_her, of_another):
+        triage_one(ticket_id, runtime(ScriptedEngine(lambda _: written(reply=reply))))
+    triage("correct", of_her, "category=returns", "summary=Kunigunde paid twice", "--by", "Ana",
+           "--note", "Kunigunde called")  # fmt: skip
+
+    asked = triage("erase", "--requester", "kunigunde@example.org", "--by", "Ana", input="n\n")
+    done = triage("erase", "--requester", "kunigunde@example.org", "--yes", "--by", "Ana")
+
+    assert asked.exit_code == 1
+    receipt = json.loads(done.stdout)
+    assert receipt["removed_from"] == {
+        "tickets": 1, "attempts": 1, "replies": 1, "findings": 1, "corrections": 2,
+    }  # fmt: skip
+    with transaction(sessions) as session:
+        hers = session.scalars(select(Reply).where(Reply.ticket_id == of_her)).one()
+        theirs = session.scalars(select(Reply).where(Reply.ticket_id == of_another)).one()
+        attempt = session.scalars(select(Attempt).where(Attempt.ticket_id == of_her)).one()
+    assert (hers.category, hers.reply, attempt.raw_output) == ("billing", "(erased)", None)
+    assert (attempt.output_tokens or 0) > 0
+    assert theirs.reply == reply
+    with transaction(sessions) as session:
+        session.execute(text("delete from findings where detail like '%Name%'"))
+        session.execute(
+            text("update replies set reply = '' where ticket_id = :id"), {"id": of_another}
+        )
+        session.execute(
+            text("update attempts set raw_output = '' where ticket_id = :id"), {"id": of_another}
+        )
+    [everything] = rows(sessions, EVERYWHERE)
+    assert "kunigunde" not in everything[0].lower()
+    assert acts(sessions)[-1][:2] == ("erase", "Ana")
+
+
+def test_a_worker_that_finishes_an_erased_ticket_brings_no_text_back(
+    sessions: Sessions, runtime: MakeRuntime, receive: Receive
+) -> None:
+    ticket_id = receive(requester="a@example.org")
+
+    def erased_meanwhile(_: object) -> str:
+        with transaction(sessions) as session:
+            store.erase(session, store.of_requester("a@example.org"))
+        return written()
+
+    triage_one(ticket_id, runtime(ScriptedEngine(erased_meanwhile)))
+
+    assert ticket(sessions, ticket_id).state == State.IGNORED
+    with transaction(sessions) as session:
+        assert session.scalars(select(Attempt.raw_output)).all() == [None]
+        assert session.scalars(select(Reply)).all() == []
+
+
+def test_purging_takes_the_text_of_old_tickets_that_are_done(
+    sessions: Sessions, triage: Triage, replied: int, receive: Receive
+) -> None:
+    waiting = receive("2")
+    with transaction(sessions) as session:
+        session.execute(text("update tickets set received_at = now() - interval '91 days'"))
+
+    young = triage("purge", "--older-than", "92d", "--yes", "--by", "Ana")
+    done = triage("purge", "--older-than", "90d", "--yes", "--by", "Ana")
+
+    assert young.exit_code == 3
+    assert json.loads(done.stdout)["removed_from"]["tickets"] == 1
+    assert ticket(sessions, replied).body == ""
+    assert ticket(sessions, waiting).body == GERMAN_BODY
+
+
+@pytest.mark.parametrize("age", ["90", "d", "-1d", "0d", "90 days"])
+def test_an_age_that_is_none_is_refused(triage: Triage, age: str) -> None:
+    refused = triage("purge", "--older-than", age, "--yes", "--by", "Ana")
+
+    assert "such as 90d" in str(refused.exception)

@@ -1,0 +1,180 @@
+"""What people do to tickets: correct one, run dead ones again or discard them."""
+
+import getpass
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from pydantic import ValidationError
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+from sqlalchemy.orm import Session
+
+from schemas.correction import CorrectionRequest
+from schemas.mistakes import first_mistake
+from worker.cli import compose
+from worker.database import opened, transaction
+from worker.dispatch.celery_app import make_app
+from worker.dispatch.publish import Publisher
+from worker.errors import TriageError
+from worker.local import addresses
+from worker.settings import Settings, load_settings
+from worker.tickets import read, store
+
+By = Annotated[
+    str,
+    typer.Option(
+        default_factory=getpass.getuser, help="Who you are, for the audit; else your login."
+    ),
+]
+Reason = Annotated[str | None, typer.Option("--reason", help="Why, for the audit.")]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a line on stdout.")]
+
+NOTHING_FOUND = 3
+"""The exit code when there is nothing to do it to."""
+
+dead = typer.Typer(no_args_is_help=True)
+
+
+@contextmanager
+def writing(settings: Settings) -> Iterator[Session]:
+    """One transaction on the configured database, or on that of the stack that runs here."""
+    with opened(settings.database_url, pool_size=1) as sessions, transaction(sessions) as session:
+        yield session
+
+
+def correct(
+    ticket_id: Annotated[int, typer.Argument(metavar="TICKET")],
+    values: Annotated[list[str], typer.Argument(metavar="FIELD=VALUE …")],
+    *,
+    by: By,
+    note: Annotated[str | None, typer.Option(help="What the next reader should know.")] = None,
+) -> None:
+    """Say what is right: category, type, priority, sentiment, summary or reply.
+
+    The model's value stays beside it, and no later attempt changes it.
+    """
+    settings = addresses(load_settings())
+    try:
+        request = CorrectionRequest.model_validate(
+            {"by": by, "note": note, "values": dict(map(split, values))},
+            context=compose.read_taxonomy(settings),
+        )
+    except ValidationError as error:
+        raise TriageError(first_mistake(error, whole="correction")) from error
+    with writing(settings) as session:
+        if not store.correct(session, ticket_id, request.values, by=by, note=note):
+            raise TriageError(
+                f"there is no ticket {ticket_id}; `triage ticket list` shows the newest"
+            )
+    Console().print(f"Ticket {ticket_id}: corrected {', '.join(request.values)}.", highlight=False)
+
+
+def split(pair: str) -> tuple[str, str]:
+    field, equals, value = pair.partition("=")
+    if not equals:
+        raise TriageError(f"{pair!r} is not FIELD=VALUE")
+    return field.strip(), value.strip()
+
+
+@dead.callback()
+def group() -> None:
+    """Tickets whose every try failed."""
+
+
+@dead.command("list")
+def list_(
+    limit: Annotated[int, typer.Option(min=1)] = 50,
+    as_json: AsJson = False,
+) -> None:
+    """List tickets whose every try failed, newest first."""
+    with writing(addresses(load_settings())) as session:
+        found = read.dead_letters(session, limit=limit)
+    if as_json:
+        for one in found:
+            typer.echo(json.dumps(one, ensure_ascii=False))
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("id", "source", "ticket", "attempts", "reason"):
+        table.add_column(heading, overflow="fold")
+    for one in found:
+        table.add_row(
+            str(one["id"]), one["source"], Text(one["external_id"]), str(one["attempts"]),
+            Text(one["reason"] or ""),
+        )  # fmt: skip
+    Console().print(table)
+
+
+@dead.command()
+def show(
+    ticket_id: Annotated[int, typer.Argument(metavar="ID")],
+) -> None:
+    """Show a dead ticket with every attempt on it."""
+    with writing(addresses(load_settings())) as session:
+        found = read.reports(session, [ticket_id])
+        if not found:
+            raise TriageError(f"there is no ticket {ticket_id}")
+        whole = found[0] | {"tries": read.attempts_of(session, ticket_id)}
+    Console().print_json(json.dumps(whole, ensure_ascii=False), ensure_ascii=False)
+
+
+Ids = Annotated[list[int] | None, typer.Argument(metavar="[ID …]")]
+All = Annotated[bool, typer.Option("--all", help="All that are dead.")]
+
+
+@dead.command()
+def retry(ids: Ids = None, *, all_: All = False, by: By, reason: Reason = None) -> None:
+    """Give dead tickets all their tries back."""
+    settings = addresses(load_settings())
+    with opened(settings.database_url, pool_size=2) as sessions:
+        with transaction(sessions) as session:
+            chosen = choose(session, ids, all_=all_)
+            again = store.run_again(session, chosen, by=by, reason=reason)
+        Publisher(make_app(settings), sessions).announce(again)
+    say(len(again), "run again")
+
+
+@dead.command()
+def discard(
+    ids: Ids = None,
+    *,
+    all_: All = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    by: By,
+    reason: Reason = None,
+) -> None:
+    """Put dead tickets away for good; asks first."""
+    with writing(addresses(load_settings())) as session:
+        chosen = choose(session, ids, all_=all_)
+        if chosen and not yes:
+            typer.confirm(f"Discard {len(chosen)} tickets?", abort=True)
+        gone = store.discard(session, chosen, by=by, reason=reason)
+    say(len(gone), "discarded")
+
+
+@dead.command()
+def export(
+    output: Annotated[Path, typer.Option(help="Write here; - for standard output.")] = Path("-"),
+) -> None:
+    """Write all dead tickets with their attempts as JSONL."""
+    with writing(addresses(load_settings())) as session, compose.output(output) as file:
+        for one in read.dead_letters(session):
+            whole = one | {"tries": read.attempts_of(session, one["id"])}
+            file.write(json.dumps(whole, ensure_ascii=False) + "\n")
+
+
+def choose(session: Session, ids: Sequence[int] | None, *, all_: bool) -> list[int]:
+    if bool(ids) == all_:
+        raise TriageError("name ids, or --all")
+    return list(ids) if ids else [one["id"] for one in read.dead_letters(session)]
+
+
+def say(count: int, what: str) -> None:
+    """Say how many it were; exit code 3 if there were none."""
+    Console().print(f"{count} tickets {what}.", highlight=False)
+    if not count:
+        raise typer.Exit(NOTHING_FOUND)

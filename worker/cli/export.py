@@ -1,0 +1,113 @@
+"""`triage export`: tickets with their labels, for training or audit, streamed."""
+
+import csv
+import json
+from collections.abc import Iterable, Iterator
+from datetime import UTC, date, datetime
+from enum import StrEnum
+from itertools import islice
+from pathlib import Path
+from typing import IO, Annotated, Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import typer
+from rich.console import Console
+
+from worker.cli import compose
+from worker.database import opened, transaction
+from worker.errors import TriageError
+from worker.local import addresses
+from worker.settings import load_settings
+from worker.tickets import export as tickets
+
+Row = dict[str, Any]
+BATCH = 1000
+TIMES = {"received_at", "erased_at"}
+NUMBERS = {"id", "attempts"}
+SCHEMA = pa.schema(
+    [
+        (name, pa.timestamp("us", "UTC") if name in TIMES else pa.int64() if name in NUMBERS
+         else pa.bool_() if name == "is_corrected" else pa.string())
+        for name in tickets.COLUMNS
+    ]
+)  # fmt: skip
+
+
+class Format(StrEnum):
+    JSONL = "jsonl"
+    CSV = "csv"
+    PARQUET = "parquet"
+
+
+def export(
+    *,
+    format_: Annotated[Format, typer.Option("--format")] = Format.JSONL,
+    output: Annotated[Path, typer.Option(help="Write here; - for standard output.")] = Path("-"),
+    since: Annotated[
+        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Received from this day on, UTC.")
+    ] = None,
+    until: Annotated[
+        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Received before this day, UTC.")
+    ] = None,
+) -> None:
+    """Write tickets with the model's labels and people's, and what they were made with."""
+    if format_ is Format.PARQUET and str(output) == "-":
+        raise TriageError("Parquet is written to a file: name one with --output")
+    settings = addresses(load_settings())
+    with opened(settings.database_url, pool_size=1) as sessions, transaction(sessions) as session:
+        found = tickets.rows(session, since=utc(since), until=utc(until))
+        if format_ is Format.PARQUET:
+            count = write_parquet(found, output)
+        else:
+            with compose.output(output) as file:
+                count = (write_csv if format_ is Format.CSV else write_jsonl)(found, file)
+    Console(stderr=True).print(f"{count:,} tickets.", highlight=False)
+
+
+def utc(day: datetime | None) -> datetime | None:
+    return day.replace(tzinfo=UTC) if day else None
+
+
+def write_jsonl(rows: Iterable[Row], file: IO[str]) -> int:
+    count = 0
+    for count, row in enumerate(rows, 1):  # noqa: B007  # its last value is returned
+        file.write(json.dumps(row, ensure_ascii=False, default=as_text) + "\n")
+    return count
+
+
+def write_csv(rows: Iterable[Row], file: IO[str]) -> int:
+    count = 0
+    writer = csv.DictWriter(file, tickets.COLUMNS)
+    writer.writeheader()
+    for count, row in enumerate(rows, 1):  # noqa: B007  # its last value is returned
+        writer.writerow(flat(row))
+    return count
+
+
+def write_parquet(rows: Iterable[Row], path: Path) -> int:
+    count = 0
+    with pq.ParquetWriter(path, SCHEMA) as writer:
+        for batch in batches(rows):
+            writer.write_table(pa.Table.from_pylist(batch, SCHEMA))
+            count += len(batch)
+    return count
+
+
+def batches(rows: Iterable[Row]) -> Iterator[list[Row]]:
+    remaining = map(flat, rows)
+    while batch := list(islice(remaining, BATCH)):
+        yield batch
+
+
+def flat(row: Row) -> Row:
+    """A row without nested values: those become JSON."""
+    return {
+        name: json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else value
+        for name, value in row.items()
+    }
+
+
+def as_text(value: object) -> str:
+    assert isinstance(value, date)
+    return value.isoformat()

@@ -1,0 +1,87 @@
+"""`triage purge` and `triage erase`: text goes, counts stay, and there is a receipt."""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any
+
+import typer
+from sqlalchemy import ColumnElement
+
+from worker.cli.by_hand import NOTHING_FOUND, By, Reason, writing
+from worker.errors import TriageError
+from worker.local import addresses
+from worker.settings import load_settings
+from worker.tickets import store
+
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
+UNITS = {"d": 1, "w": 7, "y": 365}
+
+
+def purge(
+    *,
+    older_than: Annotated[str, typer.Option(help="An age such as 90d, 12w or 2y.")],
+    yes: Yes = False,
+    by: By,
+    reason: Reason = None,
+) -> None:
+    """Remove the text of tickets that are done and older than this; prints a receipt."""
+    age = days_of(older_than)
+    if not yes:
+        typer.confirm(f"Remove the text of all tickets older than {age.days} days?", abort=True)
+    erase_all(
+        store.ended_before(age), "purge", by=by, reason=reason, selection={"older_than": older_than}
+    )
+
+
+def erase(
+    *,
+    requester: Annotated[str, typer.Option(help="Address or id that the helpdesk knows them by.")],
+    yes: Yes = False,
+    by: By,
+    reason: Reason = None,
+) -> None:
+    """Remove everything one person wrote, everywhere; prints a receipt.
+
+    The receipt and the audit name the person by a hash only.
+    """
+    if not yes:
+        typer.confirm(f"Remove everything that {requester} wrote?", abort=True)
+    name = hashlib.sha256(requester.lower().encode()).hexdigest()
+    erase_all(
+        store.of_requester(requester),
+        "erase",
+        by=by,
+        reason=reason,
+        selection={"requester_sha256": name},
+    )
+
+
+def erase_all(
+    which: ColumnElement[bool],
+    action: str,
+    *,
+    by: str,
+    reason: str | None,
+    selection: Mapping[str, Any],
+) -> None:
+    with writing(addresses(load_settings())) as session:
+        counts = store.erase(session, which)
+        store.act(session, action, by=by, reason=reason, selection=selection, result=counts)
+    receipt = {"action": action, "at": datetime.now(UTC).isoformat(), "by": by}
+    typer.echo(json.dumps({**receipt, **selection, "removed_from": counts}))
+    if not counts["tickets"]:
+        raise typer.Exit(NOTHING_FOUND)
+
+
+def days_of(age: str) -> timedelta:
+    """
+    Raises:
+        TriageError: it is no age.
+    """
+    found = re.fullmatch(r"([1-9]\d{0,4})([dwy])", age)
+    if not found:
+        raise TriageError(f"--older-than is {age!r}, but must be days, weeks or years such as 90d")
+    return timedelta(days=int(found[1]) * UNITS[found[2]])

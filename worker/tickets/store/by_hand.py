@@ -1,0 +1,116 @@
+"""What people do to tickets by hand: correct them, run dead ones again, discard them.
+
+Each is kept in `audit` with its actor and reason, in the same transaction.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import insert, select, update
+from sqlalchemy.orm import Session
+
+from worker.tickets.rows import Act, Correction, Reply, Ticket
+from worker.tickets.states import State
+
+
+def correct(
+    session: Session, ticket_id: int, values: Mapping[str, str], *, by: str, note: str | None
+) -> bool:
+    """Keep a person's values beside the model's; False if there is no such ticket.
+
+    The model's reply stays as it is, and a later attempt changes no correction.
+    """
+    found = session.execute(
+        select(Ticket.id, Reply)
+        .outerjoin(Reply, Reply.id == Ticket.reply_id)
+        .where(Ticket.id == ticket_id)
+    ).one_or_none()
+    if found is None:
+        return False
+    reply = found.Reply
+    session.execute(
+        insert(Correction),
+        [
+            {
+                "ticket_id": ticket_id,
+                "field": field,
+                "value": value,
+                "model_value": getattr(reply, field) if reply else None,
+                "reply_id": reply.id if reply else None,
+                "note": note,
+                "corrected_by": by,
+            }
+            for field, value in values.items()
+        ],
+    )
+    act(session, "correct", by=by, reason=note, ticket_id=ticket_id,
+        result={"fields": sorted(values)})  # fmt: skip
+    return True
+
+
+def run_again(
+    session: Session, ticket_ids: Sequence[int], *, by: str, reason: str | None
+) -> list[tuple[int, str]]:
+    """Give dead tickets all their tries back; those that were dead, as (id, queue)."""
+    rows = session.execute(
+        update(Ticket)
+        .where(*dead(), Ticket.id.in_(ticket_ids))
+        .values(
+            state=State.RECEIVED,
+            failures=0,
+            crashes=0,
+            announced_at=None,
+            reason=None,
+        )
+        .returning(Ticket.id, Ticket.queue)
+    ).all()
+    for ticket_id, _ in rows:
+        act(session, "dead retry", by=by, reason=reason, ticket_id=ticket_id)
+    return [(ticket_id, queue) for ticket_id, queue in rows]
+
+
+def discard(
+    session: Session, ticket_ids: Sequence[int], *, by: str, reason: str | None
+) -> list[int]:
+    """Put dead tickets away for good; the ids of those that were dead."""
+    ids = session.scalars(
+        update(Ticket)
+        .where(*dead(), Ticket.id.in_(ticket_ids))
+        .values(state=State.IGNORED, reason=f"discarded by {by}")
+        .returning(Ticket.id)
+    ).all()
+    for ticket_id in ids:
+        act(session, "dead discard", by=by, reason=reason, ticket_id=ticket_id)
+    return list(ids)
+
+
+def dead() -> tuple[Any, ...]:
+    """A dead letter: a person has it because every try failed, not because of an answer."""
+    return (
+        Ticket.state == State.NEEDS_HUMAN,
+        Ticket.reply_id.is_(None),
+        (Ticket.failures > 0) | (Ticket.crashes > 0),
+    )
+
+
+def act(
+    session: Session,
+    action: str,
+    *,
+    by: str,
+    reason: str | None,
+    ticket_id: int | None = None,
+    selection: Mapping[str, Any] | None = None,
+    result: Mapping[str, Any] | None = None,
+) -> None:
+    """Note what a person did."""
+    session.execute(
+        insert(Act).values(
+            actor=by,
+            action=action,
+            reason=reason,
+            ticket_id=ticket_id,
+            selection=selection,
+            result=result,
+        )
+    )

@@ -1,0 +1,78 @@
+"""Removes what people wrote, and keeps what is counted.
+
+Erasing takes subject, text, requester, raw outputs, replies, summaries, entities, what findings
+quote, and notes (the audit's too); ids, times, labels, states and token counts stay. The key that
+tells an edited message from a repeat is a hash and stays too, so that a helpdesk's repeat does not
+bring the text back.
+"""
+
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, case, func, or_, select, update
+from sqlalchemy.orm import Session
+
+from worker.tickets.rows import Act, Attempt, Correction, Finding, Reply, Ticket
+from worker.tickets.states import FINAL, State
+
+ERASED = "(erased)"
+TEXTS = ("summary", "reply")
+"""Fields of a correction that hold text; the others are labels."""
+
+
+def erase(session: Session, which: ColumnElement[bool]) -> dict[str, int]:
+    """Erase the tickets that match; how many rows of each table held something.
+
+    One that waits or is in work is ended as ignored: a worker that holds it has lost its claim.
+    """
+    ids = session.scalars(
+        select(Ticket.id).where(which, Ticket.erased_at.is_(None)).with_for_update()
+    ).all()
+    attempts = select(Attempt.id).where(Attempt.ticket_id.in_(ids))
+    counts = {
+        "attempts": changed(session, update(Attempt).where(Attempt.ticket_id.in_(ids)).values(
+            raw_output=None)),
+        "replies": changed(session, update(Reply).where(Reply.ticket_id.in_(ids)).values(
+            summary=ERASED, reply=ERASED, entities=[])),
+        "findings": changed(session, update(Finding).where(Finding.attempt_id.in_(attempts)).values(
+            detail=ERASED)),
+        "corrections": changed(session, update(Correction).where(
+            Correction.ticket_id.in_(ids), or_(Correction.field.in_(TEXTS),
+            Correction.note.is_not(None))).values(erased_correction())),
+    }  # fmt: skip
+    session.execute(update(Act).where(Act.ticket_id.in_(ids)).values(reason=None))
+    session.execute(
+        update(Ticket)
+        .where(Ticket.id.in_(ids), Ticket.state.not_in(FINAL))
+        .values(state=State.IGNORED, reason="erased", claimed_by=None, claimed_until=None)
+    )
+    session.execute(
+        update(Ticket)
+        .where(Ticket.id.in_(ids))
+        .values(subject="", body="", requester=None, erased_at=func.now())
+    )
+    return {"tickets": len(ids), **counts}
+
+
+def erased_correction() -> dict[Any, Any]:
+    """A label that a person gave stays; text and notes go."""
+    is_text = Correction.field.in_(TEXTS)
+    return {
+        Correction.note: None,
+        Correction.value: case((is_text, ERASED), else_=Correction.value),
+        Correction.model_value: case((is_text, ERASED), else_=Correction.model_value),
+    }
+
+
+def changed(session: Session, statement: Any) -> int:
+    return int(session.execute(statement).rowcount)  # type: ignore[attr-defined]  # a CursorResult
+
+
+def of_requester(requester: str) -> ColumnElement[bool]:
+    """All tickets that this requester wrote, on any helpdesk."""
+    return Ticket.requester == requester.lower()
+
+
+def ended_before(age: timedelta) -> ColumnElement[bool]:
+    """Tickets that came in longer ago than this and are done."""
+    return (Ticket.received_at < func.now() - age) & Ticket.state.in_(FINAL)
