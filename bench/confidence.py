@@ -6,7 +6,7 @@ import math
 import os
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from statistics import median
 from typing import Any
 from uuid import uuid4
@@ -127,7 +127,7 @@ def undecided(written: Generation) -> Iterator[float]:
         yield mass_left(written.tokens, start, value, [f'{one}"' for one in values])
 
 
-def mass_left(tokens: Sequence[Token], start: int, value: str, spellings: Sequence[str]) -> float:
+def mass_left(tokens: Iterable[Token], start: int, value: str, spellings: Sequence[str]) -> float:
     came_so_far, total = 1.0, 0.0
     for token, before, overlap in spelling(tokens, start):
         told = math.exp(token.logprob)

@@ -173,3 +173,13 @@ def test_every_field_has_its_own_threshold() -> None:
 
 def test_a_label_without_a_confidence_goes_to_a_person() -> None:
     assert disposition({"category": 1.0}, THRESHOLDS)[0] is Disposition.HUMAN
+
+
+def test_what_follows_the_labels_is_not_even_read() -> None:
+    def tokens() -> Iterator[Token]:
+        yield token('{"category":"')
+        yield token("sales", 0.9)
+        yield token('"')
+        raise AssertionError("read on")
+
+    assert of_labels(tokens(), ALLOWED) == {"category": pytest.approx(0.9)}

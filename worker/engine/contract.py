@@ -1,5 +1,6 @@
 """What an engine is to the rest of the product: one method, its question and its answer."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -45,18 +46,18 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """What the engine wrote. `finish_reason` is `stop`, `length`, `abort` or `error`."""
+    """What the engine wrote. `finish_reason` is `stop`, `length`, `abort` or `error`.
+
+    `tokens` may be read again and again; an engine may make each only when it is looked at.
+    """
 
     text: str
     finish_reason: str
-    tokens: tuple[Token, ...]
+    tokens: Iterable[Token]
     prompt_tokens: int
     cached_tokens: int
+    output_tokens: int
     engine_ms: int
-
-    @property
-    def output_tokens(self) -> int:
-        return len(self.tokens)
 
 
 @dataclass(frozen=True, slots=True)

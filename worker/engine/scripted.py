@@ -51,6 +51,7 @@ class ScriptedEngine:
             tokens=tuple(Token(char, self._token_logprob) for char in text),
             prompt_tokens=prompt_tokens,
             cached_tokens=0,
+            output_tokens=len(text),
             engine_ms=int((time.monotonic() - started) * 1000),
         )
 

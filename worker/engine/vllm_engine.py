@@ -9,9 +9,9 @@ import asyncio
 import os
 import threading
 import time
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Iterator
 from concurrent.futures import CancelledError, Future
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from uuid import uuid4
 
 from worker import logs
@@ -27,8 +27,8 @@ from worker.errors import (
 )
 
 if TYPE_CHECKING:
-    from vllm import RequestOutput
-    from vllm.logprobs import Logprob
+    from vllm import CompletionOutput, RequestOutput
+    from vllm.logprobs import FlatLogprobs
     from vllm.v1.engine.async_llm import AsyncLLM
 
 log = logs.get(__name__)
@@ -192,7 +192,6 @@ def engine_arguments(profile: Profile) -> dict[str, Any]:
 
 def generation(output: "RequestOutput", encoder: PromptEncoder, *, engine_ms: int) -> Generation:
     written = output.outputs[0]
-    likelihoods = written.logprobs or ()
     if written.finish_reason == "abort":
         raise EngineUnavailable("the engine stopped while it was writing")
     if written.finish_reason == "error":
@@ -200,25 +199,37 @@ def generation(output: "RequestOutput", encoder: PromptEncoder, *, engine_ms: in
     return Generation(
         text=encoder.decode(written.token_ids),
         finish_reason=written.finish_reason or "error",
-        tokens=tuple(
-            told(token_id, position, encoder)
-            for token_id, position in zip(written.token_ids, likelihoods, strict=False)
-            if position
-        ),
+        tokens=Told(written, encoder),
         prompt_tokens=len(output.prompt_token_ids or ()),
         cached_tokens=output.num_cached_tokens or 0,
+        output_tokens=len(written.token_ids),
         engine_ms=engine_ms,
     )
 
 
-def told(chosen: int, position: Mapping[int, "Logprob"], encoder: PromptEncoder) -> Token:
-    """A token with what vLLM tells of its position."""
-    return Token(
-        encoder.text_of(chosen),
-        position[chosen].logprob,
-        tuple(
-            (encoder.text_of(token_id), other.logprob)
-            for token_id, other in position.items()
-            if token_id != chosen and other.logprob > NEGLIGIBLE_LOGPROB
-        ),
-    )
+class Told:
+    """The tokens of an output with what vLLM tells of each, made when they are looked at.
+
+    Labels come first and only they are looked at: most of an output costs nothing here.
+    """
+
+    def __init__(self, written: "CompletionOutput", encoder: PromptEncoder) -> None:
+        self._written, self._encoder = written, encoder
+
+    def __iter__(self) -> Iterator[Token]:
+        told = cast("FlatLogprobs | None", self._written.logprobs)
+        if told is None:
+            return
+        for start, end in zip(told.start_indices, told.end_indices, strict=True):
+            chosen, *others = zip(
+                told.token_ids[start:end], told.logprobs[start:end], strict=True
+            )  # vLLM tells the chosen one first, and again among the likeliest
+            yield Token(
+                self._encoder.text_of(chosen[0]),
+                chosen[1],
+                tuple(
+                    (self._encoder.text_of(token_id), logprob)
+                    for token_id, logprob in others
+                    if token_id != chosen[0] and logprob > NEGLIGIBLE_LOGPROB
+                ),
+            )

@@ -12,7 +12,7 @@ written, and what lies beyond the alternatives told: `bench` measures how much t
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 
 from schemas.reply import LABELS
@@ -28,13 +28,13 @@ class Disposition(StrEnum):
     HUMAN = "human"
 
 
-def of_labels(tokens: Sequence[Token], allowed: Mapping[str, Sequence[str]]) -> dict[str, float]:
+def of_labels(tokens: Iterable[Token], allowed: Mapping[str, Sequence[str]]) -> dict[str, float]:
     """The probability of each label's value among the `allowed` ones, by field.
 
     A field that is missing gets none. Labels are the first fields and ASCII, so the tokens' texts
     joined are the output's beginning character by character, whatever the tokens after them split.
     """
-    text = "".join(token.text for token in tokens)
+    tokens, text = beginning(tokens, list(allowed)[-1])
     found = {}
     for field, values in allowed.items():
         opening = f'"{field}":"'
@@ -46,8 +46,20 @@ def of_labels(tokens: Sequence[Token], allowed: Mapping[str, Sequence[str]]) -> 
     return found
 
 
+def beginning(tokens: Iterable[Token], last_field: str) -> tuple[list[Token], str]:
+    """The tokens up to the end of the last label, and their text: what follows is not read."""
+    read, text, opening = [], "", f'"{last_field}":"'
+    for token in tokens:
+        read.append(token)
+        text += token.text
+        start = text.find(opening)
+        if start >= 0 and '"' in text[start + len(opening) :]:
+            break
+    return read, text
+
+
 def probability(
-    tokens: Sequence[Token], start: int, written: str, spellings: Sequence[str]
+    tokens: Iterable[Token], start: int, written: str, spellings: Sequence[str]
 ) -> float:
     """The probability of `written`, which begins at character `start`, among the `spellings`.
 
@@ -64,7 +76,7 @@ def probability(
     return round(min(1.0, total + came_so_far), 4)
 
 
-def spelling(tokens: Sequence[Token], start: int) -> Iterator[tuple[Token, str, int]]:
+def spelling(tokens: Iterable[Token], start: int) -> Iterator[tuple[Token, str, int]]:
     """The tokens from the one that reaches beyond character `start` on.
 
     With each what the tokens before it wrote from `start` on, and how many of its own characters
