@@ -276,6 +276,29 @@ def test_discarding_asks_and_is_audited(sessions: Sessions, triage: Triage, dead
     assert acts(sessions) == [("dead discard", "Ana", "junk")]
 
 
+def test_an_unusable_answer_after_a_failure_is_no_dead_letter(
+    sessions: Sessions, triage: Triage, runtime: MakeRuntime, receive: Receive
+) -> None:
+    ticket_id = receive()
+    answers = iter([DeadlineExceeded("no answer"), "{"])
+
+    def write(_: object) -> str:
+        answer = next(answers)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    run = runtime(ScriptedEngine(write))
+    triage_one(ticket_id, run)
+    with transaction(sessions) as session:
+        session.execute(text("update tickets set not_before = now()"))
+    triage_one(ticket_id, run)
+
+    assert ticket(sessions, ticket_id).state == State.NEEDS_HUMAN
+    assert triage("dead", "list", "--json").stdout == ""
+    assert bad(sessions) == [("deadline", 1), ("not_parsed", 1)]
+
+
 def test_what_is_not_dead_is_left_alone(sessions: Sessions, triage: Triage, replied: int) -> None:
     retried = triage("dead", "retry", replied, "--by", "Ana")
     discarded = triage("dead", "discard", replied, "--yes", "--by", "Ana")

@@ -9,7 +9,9 @@ from sqlalchemy import select, text
 from tests.integration.conftest import Broker
 from tests.replies import GERMAN_BODY, written
 from worker.database import Sessions, transaction
+from worker.dispatch.publish import Publisher
 from worker.dispatch.runtime import Runtime
+from worker.dispatch.sweep import Sweep
 from worker.dispatch.tasks import triage_one
 from worker.engine.contract import Prompt
 from worker.engine.scripted import ScriptedEngine
@@ -141,6 +143,26 @@ def test_a_long_ticket_too_long_even_for_its_queue_is_shortened_there(
     triage_one(ticket_id, runtime())
 
     assert outcomes(sessions) == [Outcome.MOVED, Outcome.NEEDS_HUMAN]
+
+
+def test_a_long_ticket_whose_workers_never_come_back_is_shortened_by_the_others(
+    sessions: Sessions, publisher: Publisher, runtime: MakeRuntime, receive: Receive
+) -> None:
+    serve(sessions, Queue.LONG)
+    ticket_id = receive(body=LONG_BODY)
+    triage_one(ticket_id, runtime())
+    sweep = Sweep(sessions, publisher, max_crashes=3, lease_s=60)
+
+    def pass_by(minutes: int) -> str:
+        with transaction(sessions) as session:
+            for column in ("workers set seen_at = seen_at", "tickets set updated_at = updated_at"):
+                session.execute(text(f"update {column} - interval '{minutes} minutes'"))
+        sweep.once()
+        return ticket_of(sessions, ticket_id).queue
+
+    assert [pass_by(10), pass_by(10)] == [Queue.LONG, Queue.LIVE]
+    triage_one(ticket_id, runtime())
+    assert ticket_of(sessions, ticket_id).state == State.NEEDS_HUMAN
 
 
 def test_a_worker_that_stops_is_not_counted_on_any_more(sessions: Sessions) -> None:

@@ -18,6 +18,8 @@ OVERDUE_S = 30.0
 """Announced this long ago, still waiting and its queue empty: the broker lost the message."""
 LOST_S = 3600.0
 """Announced this long ago, it is announced again even though its queue still has messages."""
+UNSERVED_S = 900.0
+"""So long a ticket waits for a worker with room for it to come back; then it is shortened."""
 BATCH = 1000
 
 
@@ -67,6 +69,7 @@ class Sweep:
                 return None
             if time.monotonic() >= self._frees_from:
                 freed = store.free_expired(session, max_crashes=self._max_crashes)
+            store.take_back_long(session, older_than_s=UNSERVED_S)
             waiting = [
                 *store.unannounced(session, older_than_s=UNANNOUNCED_S, limit=BATCH),
                 *store.announced_long_ago(

@@ -24,6 +24,7 @@ from worker.tickets.store.sweeping import (
     free_expired,
     is_ours,
     oldest_live_s,
+    take_back_long,
     unannounced,
 )
 from worker.tickets.store.workers import is_served, worker_is_gone, worker_is_here
@@ -56,6 +57,7 @@ __all__ = [
     "release",
     "repair",
     "run_again",
+    "take_back_long",
     "unannounced",
     "worker_is_gone",
     "worker_is_here",

@@ -6,11 +6,11 @@ Each is kept in `audit` with its actor and reason, in the same transaction.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import exists, insert, select, update
 from sqlalchemy.orm import Session
 
-from worker.tickets.rows import Act, Correction, Reply, Ticket
-from worker.tickets.states import State
+from worker.tickets.rows import Act, Attempt, Correction, Reply, Ticket
+from worker.tickets.states import Outcome, State
 
 
 def correct(
@@ -85,12 +85,13 @@ def discard(
 
 
 def dead() -> tuple[Any, ...]:
-    """A dead letter: a person has it because every try failed, not because of an answer."""
-    return (
-        Ticket.state == State.NEEDS_HUMAN,
-        Ticket.reply_id.is_(None),
-        (Ticket.failures > 0) | (Ticket.crashes > 0),
+    """A dead letter: a person has it because the last try failed, not because of an answer."""
+    last_try_failed = exists().where(
+        Attempt.ticket_id == Ticket.id,
+        Attempt.number == Ticket.attempts,
+        Attempt.outcome.in_([Outcome.RETRY, Outcome.CRASHED, Outcome.LOST]),
     )
+    return (Ticket.state == State.NEEDS_HUMAN, last_try_failed)
 
 
 def act(

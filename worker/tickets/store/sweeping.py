@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 from worker.tickets.rows import Attempt, Ticket
 from worker.tickets.states import Outcome, Queue, State
 from worker.tickets.store.claims import waiting_unless
+from worker.tickets.store.workers import served
 
 SWEEP_LOCK = 0x7472_6961  # "tria": the advisory lock that lets several sweeps run
 STOPPED_ANSWERING = "the worker stopped answering"
@@ -87,6 +88,26 @@ def free_expired(session: Session, *, max_crashes: int) -> list[int]:
             )
         )
     return [ticket_id for ticket_id, _ in rows]
+
+
+def take_back_long(session: Session, *, older_than_s: float) -> list[int]:
+    """Take tickets back from the long queue that nobody serves any more; their ids.
+
+    They wait there for `older_than_s` seconds, in which a worker may be started again.
+    """
+    return list(
+        session.scalars(
+            update(Ticket)
+            .where(
+                Ticket.state == State.RECEIVED,
+                Ticket.queue == Queue.LONG,
+                Ticket.updated_at < func.now() - timedelta(seconds=older_than_s),
+                ~served(Queue.LONG),
+            )
+            .values(queue=Queue.LIVE, announced_at=None, updated_at=func.now())
+            .returning(Ticket.id)
+        )
+    )
 
 
 def oldest_live_s(session: Session) -> float:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import timedelta
 
-from sqlalchemy import delete, exists, func, select
+from sqlalchemy import ColumnElement, delete, exists, func, select
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
@@ -33,7 +33,10 @@ def worker_is_gone(session: Session, name: str) -> None:
 
 def is_served(session: Session, queue: Queue) -> bool:
     """Whether there is a worker that takes tickets of this queue."""
+    return bool(session.execute(select(served(queue))).scalar())
+
+
+def served(queue: Queue) -> ColumnElement[bool]:
+    """The same as a condition in SQL."""
     is_here = Worker.seen_at > func.now() - timedelta(seconds=GONE_S)
-    return bool(
-        session.execute(select(exists().where(Worker.queues.contains([queue]), is_here))).scalar()
-    )
+    return exists().where(Worker.queues.contains([queue]), is_here)
