@@ -23,6 +23,8 @@ class Consumer(CeleryConsumer):  # type: ignore[misc]  # Celery has no types
         handle = super().create_task_handler(*args, **kwargs)
 
         def on_message(message: Message) -> Any:
+            message.ack_log_error = if_connected(message.ack_log_error)
+            message.reject_log_error = if_connected(message.reject_log_error)
             reason = why_unusable(message)
             return put_aside(self.app, message, reason) if reason else handle(message)
 
@@ -32,10 +34,22 @@ class Consumer(CeleryConsumer):  # type: ignore[misc]  # Celery has no types
         """Let go of a broken connection, then connect again.
 
         With messages unacknowledged, kombu's Redis transport wants to give them back over the
-        connection that it has just let go of, and fails with an AttributeError, which would end
-        the worker and its engine. The rows know what is to be done; nothing has to be given back.
+        connection that it has just let go of.
         """
+        if_connected(super().on_connection_error_after_connected)(exc)
+
+
+def if_connected(step: Callable[..., None]) -> Callable[..., None]:
+    """`step`, where a Redis connection that was let go of meanwhile is no error.
+
+    kombu then fails with an AttributeError, which Celery takes for the end of the worker, engine
+    and all. The broker will hand the message out again, and the row knows what was done.
+    """
+
+    def try_step(*args: Any, **kwargs: Any) -> None:
         try:
-            super().on_connection_error_after_connected(exc)
+            step(*args, **kwargs)
         except AttributeError as error:
-            log.warning("broken_connection_left", error=str(error))
+            log.warning("connection_was_gone", error=str(error))
+
+    return try_step
