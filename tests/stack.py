@@ -8,6 +8,7 @@ from typing import Any
 from uuid import uuid4
 
 import httpx
+import psutil
 
 from worker.helpdesk import by_name
 from worker.local import Stack
@@ -38,3 +39,11 @@ def wait_for(condition: Callable[[], bool], what: str, *, retry: bool = False) -
                 raise
         time.sleep(0.1)
     raise AssertionError(f"waited {PATIENCE_S:g} s for {what}")
+
+
+def runs(process: psutil.Process) -> bool:
+    """Whether it does anything; one that nobody has buried yet does not."""
+    try:
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False

@@ -102,11 +102,15 @@ def test_an_unsupported_language_is_marked_and_goes_to_a_person(
     assert one["reason"] == "unsupported language: es"
 
 
-def test_200_kilobytes_of_text_go_to_a_person_with_the_numbers(
+def test_200_kilobytes_of_text_are_shortened_and_go_to_a_person_with_the_numbers(
     odd: dict[str, dict[str, Any]],
 ) -> None:
-    assert odd["long"]["state"] == "needs_human"
-    assert "tokens, profile demo has room for" in odd["long"]["reason"]
+    one = odd["long"]
+
+    assert (one["state"], one["disposition"]) == ("needs_human", "human")
+    assert one["reason"].startswith("shortened: ")
+    assert "ticket_is_whole" in {finding["check"] for finding in one["findings"]}
+    assert 2000 < one["engine"]["prompt_tokens"] < 8192
 
 
 @pytest.mark.parametrize("key", ["nul", "control", "injection"])

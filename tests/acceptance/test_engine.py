@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.stack import runs, wait_for
 from worker.engine.contract import Prompt, Request
 from worker.engine.profiles import load_profile
 from worker.engine.supervised import SupervisedEngine
@@ -113,8 +114,7 @@ def test_an_engine_ends_with_the_worker_that_is_killed(tmp_path: Path) -> None:
         worker.kill()
         worker.wait()
 
-        psutil.wait_procs([core], timeout=10)
-        assert not core.is_running()
+        wait_for(lambda: not runs(core), "the engine to end with its worker")
 
 
 def test_an_engine_that_stands_still_is_replaced(engine: SupervisedEngine) -> None:

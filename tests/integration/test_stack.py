@@ -13,7 +13,7 @@ import httpx
 import psutil
 import pytest
 
-from tests.stack import post, wait_for
+from tests.stack import post, runs, wait_for
 from worker.database import opened, transaction
 from worker.errors import SetupError
 from worker.local import Stack, free_port
@@ -44,11 +44,6 @@ def is_done(stack: Stack, ticket_id: int) -> Callable[[], bool]:
             return read.finished(session, [ticket_id]) == 1
 
     return look
-
-
-def runs(process: psutil.Process) -> bool:
-    """Whether it does anything; one that nobody has buried yet does not."""
-    return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
 
 
 def test_a_webhook_becomes_a_reply_and_nothing_is_left_running(stack: Stack) -> None:

@@ -3,12 +3,12 @@
 import ctypes
 import subprocess
 import sys
-import time
 from importlib.metadata import entry_points
 from pathlib import Path
 
 import psutil
 
+from tests.stack import runs, wait_for
 from worker.engine.orphans import end_with_parent
 
 PR_GET_PDEATHSIG = 2
@@ -42,10 +42,7 @@ def test_a_child_is_gone_when_its_parent_is_killed(tmp_path: Path) -> None:
         parent.kill()
         parent.wait()
 
-        deadline = time.monotonic() + 5
-        while child.is_running() and child.status() != psutil.STATUS_ZOMBIE:
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        wait_for(lambda: not runs(child), "the child to end with its parent")
 
 
 def test_a_process_that_nobody_here_started_outlives_its_parent() -> None:
