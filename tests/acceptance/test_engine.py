@@ -103,7 +103,7 @@ if __name__ == "__main__":
 
 
 def test_an_engine_ends_with_the_worker_that_is_killed(tmp_path: Path) -> None:
-    script = tmp_path / "worker.py"
+    script = tmp_path / "started.py"  # no name of ours: it would be imported instead
     script.write_text(WORKER)
     with subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE) as worker:
         assert worker.stdout is not None

@@ -18,6 +18,7 @@ from worker.engine.contract import Engine as TextEngine
 from worker.engine.scripted import ScriptedEngine
 from worker.settings import QUEUES, load_settings
 from worker.tickets import store
+from worker.tickets.rows import Row
 from worker.tickets.states import Queue
 from worker.tickets.store import RetryPolicy
 from worker.triage.pipeline import Desk
@@ -31,16 +32,17 @@ def engine(postgres_url: str) -> Iterator[Engine]:
     engine.dispose()
 
 
+def empty(sessions: Sessions) -> None:
+    """Leave no row in any table."""
+    with transaction(sessions) as session:
+        session.execute(text(f"truncate {', '.join(Row.metadata.tables)}"))
+
+
 @pytest.fixture
 def sessions(engine: Engine) -> Sessions:
-    with engine.begin() as connection:
-        connection.execute(
-            text(
-                "truncate tickets, deliveries, attempts, replies, findings, corrections, "
-                "workers, audit"
-            )
-        )
-    return database.sessions(engine)
+    sessions = database.sessions(engine)
+    empty(sessions)
+    return sessions
 
 
 class Broker:

@@ -17,6 +17,7 @@ from hypothesis.stateful import (
 from sqlalchemy import select, text
 
 from schemas.ticket import IncomingTicket
+from tests.integration.conftest import empty
 from worker.database import Sessions, transaction
 from worker.tickets import store
 from worker.tickets.rows import Attempt, Reply, Ticket
@@ -46,10 +47,7 @@ class Journey(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.seen: dict[int, State] = {}
-        with transaction(self.sessions) as session:
-            session.execute(
-                text("truncate tickets, deliveries, attempts, replies, findings, corrections")
-            )
+        empty(self.sessions)
 
     @rule(target=tickets, external_id=st.integers(1, 5), delivery=st.integers(1, 8))
     def receive(self, external_id: int, delivery: int) -> int:
