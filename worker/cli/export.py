@@ -9,8 +9,6 @@ from itertools import islice
 from pathlib import Path
 from typing import IO, Annotated, Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import typer
 from rich.console import Console
 
@@ -25,13 +23,6 @@ Row = dict[str, Any]
 BATCH = 1000
 TIMES = {"received_at", "erased_at"}
 NUMBERS = {"id", "attempts"}
-SCHEMA = pa.schema(
-    [
-        (name, pa.timestamp("us", "UTC") if name in TIMES else pa.int64() if name in NUMBERS
-         else pa.bool_() if name == "is_corrected" else pa.string())
-        for name in tickets.COLUMNS
-    ]
-)  # fmt: skip
 
 
 class Format(StrEnum):
@@ -86,10 +77,21 @@ def write_csv(rows: Iterable[Row], file: IO[str]) -> int:
 
 
 def write_parquet(rows: Iterable[Row], path: Path) -> int:
+    import pyarrow as pa  # noqa: PLC0415  # 50 MB that no other command needs
+    import pyarrow.parquet as pq  # noqa: PLC0415
+
+    def type_of(name: str) -> pa.DataType:
+        if name in TIMES:
+            return pa.timestamp("us", "UTC")
+        if name in NUMBERS:
+            return pa.int64()
+        return pa.bool_() if name == "is_corrected" else pa.string()
+
+    schema = pa.schema([(name, type_of(name)) for name in tickets.COLUMNS])
     count = 0
-    with pq.ParquetWriter(path, SCHEMA) as writer:
+    with pq.ParquetWriter(path, schema) as writer:
         for batch in batches(rows):
-            writer.write_table(pa.Table.from_pylist(batch, SCHEMA))
+            writer.write_table(pa.Table.from_pylist(batch, schema))
             count += len(batch)
     return count
 

@@ -27,7 +27,6 @@ from worker.quality import run as running
 from worker.quality.calibrate import calibrate as fit_thresholds
 from worker.quality.gate import MARGIN, Comparison, Verdict, compare, score
 from worker.quality.golden import golden_tickets
-from worker.quality.page import page
 from worker.quality.questions import Question, scores
 from worker.quality.run import Run
 from worker.quality.summary import summary
@@ -65,6 +64,8 @@ def measure(
     with the_engine(settings) as (engine, desk):
         measured = summary(triage_all(tickets, engine, desk, settings), engine.identity, desk)
     if html:
+        from worker.quality.page import page  # noqa: PLC0415  # charts, which few commands draw
+
         html.write_text(page(measured), encoding="utf-8")
     if as_json:
         typer.echo(json.dumps(measured, ensure_ascii=False))

@@ -165,7 +165,12 @@ def identity(profile: Profile) -> Identity:
 
 def environment(profile: Profile) -> dict[str, str]:
     """What vLLM reads from the environment; it must be set before vLLM is imported."""
-    return {"VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1", **profile.environment}
+    return {
+        "VLLM_NO_USAGE_STATS": "1",
+        "DO_NOT_TRACK": "1",
+        "VLLM_LOGGING_STREAM": "ext://sys.stderr",  # standard output is for what was asked for
+        **profile.environment,
+    }
 
 
 def engine_arguments(profile: Profile) -> dict[str, Any]:
