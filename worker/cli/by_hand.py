@@ -2,8 +2,7 @@
 
 import getpass
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -22,7 +21,7 @@ from worker.dispatch.celery_app import make_app
 from worker.dispatch.publish import Publisher
 from worker.errors import TriageError
 from worker.local import addresses
-from worker.settings import Settings, load_settings
+from worker.settings import load_settings
 from worker.tickets import read, store
 
 By = Annotated[
@@ -40,13 +39,6 @@ NOTHING_FOUND = 3
 dead = typer.Typer(no_args_is_help=True)
 
 
-@contextmanager
-def writing(settings: Settings) -> Iterator[Session]:
-    """One transaction on the configured database, or on that of the stack that runs here."""
-    with opened(settings.database_url, pool_size=1) as sessions, transaction(sessions) as session:
-        yield session
-
-
 def correct(
     ticket_id: Annotated[int, typer.Argument(metavar="TICKET")],
     values: Annotated[list[str], typer.Argument(metavar="FIELD=VALUE …")],
@@ -58,15 +50,14 @@ def correct(
 
     The model's value stays beside it, and no later attempt changes it.
     """
-    settings = addresses(load_settings())
     try:
         request = CorrectionRequest.model_validate(
             {"by": by, "note": note, "values": dict(map(split, values))},
-            context=compose.read_taxonomy(settings),
+            context=compose.read_taxonomy(load_settings()),
         )
     except ValidationError as error:
         raise TriageError(first_mistake(error, whole="correction")) from error
-    with writing(settings) as session:
+    with compose.one_transaction() as session:
         if not store.correct(session, ticket_id, request.values, by=by, note=note):
             raise TriageError(
                 f"there is no ticket {ticket_id}; `triage ticket list` shows the newest"
@@ -92,7 +83,7 @@ def list_(
     as_json: AsJson = False,
 ) -> None:
     """List tickets whose every try failed, newest first."""
-    with writing(addresses(load_settings())) as session:
+    with compose.one_transaction() as session:
         found = read.dead_letters(session, limit=limit)
     if as_json:
         for one in found:
@@ -114,7 +105,7 @@ def show(
     ticket_id: Annotated[int, typer.Argument(metavar="ID")],
 ) -> None:
     """Show a dead ticket with every attempt on it."""
-    with writing(addresses(load_settings())) as session:
+    with compose.one_transaction() as session:
         found = read.reports(session, [ticket_id])
         if not found:
             raise TriageError(f"there is no ticket {ticket_id}")
@@ -148,7 +139,7 @@ def discard(
     reason: Reason = None,
 ) -> None:
     """Put dead tickets away for good; asks first."""
-    with writing(addresses(load_settings())) as session:
+    with compose.one_transaction() as session:
         chosen = choose(session, ids, all_=all_)
         if chosen and not yes:
             typer.confirm(f"Discard {len(chosen)} tickets?", abort=True)
@@ -161,7 +152,7 @@ def export(
     output: Annotated[Path, typer.Option(help="Write here; - for standard output.")] = Path("-"),
 ) -> None:
     """Write all dead tickets with their attempts as JSONL."""
-    with writing(addresses(load_settings())) as session, compose.output(output) as file:
+    with compose.one_transaction() as session, compose.output(output) as file:
         for one in read.dead_letters(session):
             whole = one | {"tries": read.attempts_of(session, one["id"])}
             file.write(json.dumps(whole, ensure_ascii=False) + "\n")

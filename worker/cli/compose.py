@@ -11,10 +11,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+from sqlalchemy.orm import Session
+
 from schemas.taxonomy import Taxonomy, load_taxonomy
 from schemas.thresholds import Thresholds, load_thresholds
 from worker import database
-from worker.database import Sessions
+from worker.database import Sessions, opened, transaction
 from worker.dispatch.celery_app import make_app
 from worker.dispatch.holding import Suspects
 from worker.dispatch.publish import Publisher
@@ -27,7 +29,8 @@ from worker.engine.profiles import load_profile
 from worker.engine.scripted import ScriptedEngine, first_labels
 from worker.engine.supervised import SupervisedEngine
 from worker.errors import SettingsError, TriageError
-from worker.settings import Settings
+from worker.local import addresses
+from worker.settings import Settings, load_settings
 from worker.tickets.store import RetryPolicy
 from worker.triage.language import LanguageDetector
 from worker.triage.pipeline import Desk
@@ -38,6 +41,14 @@ SCRIPTED = "scripted"
 
 def open_database(settings: Settings, *, pool_size: int) -> Sessions:
     return database.sessions(database.connect(settings.database_url, pool_size=pool_size))
+
+
+@contextmanager
+def one_transaction() -> Iterator[Session]:
+    """One transaction on the configured database, or on that of the stack that runs here."""
+    url = addresses(load_settings()).database_url
+    with opened(url, pool_size=1) as sessions, transaction(sessions) as session:
+        yield session
 
 
 def make_publisher(settings: Settings, sessions: Sessions) -> Publisher:

@@ -13,10 +13,7 @@ import typer
 from rich.console import Console
 
 from worker.cli import compose
-from worker.database import opened, transaction
 from worker.errors import TriageError
-from worker.local import addresses
-from worker.settings import load_settings
 from worker.tickets import export as tickets
 
 Row = dict[str, Any]
@@ -45,8 +42,7 @@ def export(
     """Write tickets with the model's labels and people's, and what they were made with."""
     if format_ is Format.PARQUET and str(output) == "-":
         raise TriageError("Parquet is written to a file: name one with --output")
-    settings = addresses(load_settings())
-    with opened(settings.database_url, pool_size=1) as sessions, transaction(sessions) as session:
+    with compose.one_transaction() as session:
         found = tickets.rows(session, since=utc(since), until=utc(until))
         if format_ is Format.PARQUET:
             count = write_parquet(found, output)

@@ -18,11 +18,9 @@ from worker.cli import compose
 from worker.cli.lines import read_lines
 from worker.cli.progress import counting
 from worker.cli.quality_tables import answer_table, coverage_table, language_table, thresholds_table
-from worker.database import opened, transaction
 from worker.engine.contract import Engine
 from worker.errors import TriageError
 from worker.helpdesk import text
-from worker.local import addresses
 from worker.quality import run as running
 from worker.quality.calibrate import calibrate as fit_thresholds
 from worker.quality.gate import MARGIN, Comparison, Verdict, compare, score
@@ -154,12 +152,8 @@ def golden(
 
     A ticket's labels are those that a person gave it; the others are left out.
     """
-    url, count = addresses(load_settings()).database_url, 0
-    with (
-        opened(url, pool_size=1) as sessions,
-        transaction(sessions) as session,
-        compose.output(output) as file,
-    ):
+    count = 0
+    with compose.one_transaction() as session, compose.output(output) as file:
         for one in golden_tickets(session):
             file.write(json.dumps(one, ensure_ascii=False) + "\n")
             count += 1

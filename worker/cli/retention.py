@@ -10,10 +10,9 @@ from typing import Annotated, Any
 import typer
 from sqlalchemy import ColumnElement
 
-from worker.cli.by_hand import NOTHING_FOUND, By, Reason, writing
+from worker.cli import compose
+from worker.cli.by_hand import NOTHING_FOUND, By, Reason
 from worker.errors import TriageError
-from worker.local import addresses
-from worker.settings import load_settings
 from worker.tickets import store
 
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
@@ -67,7 +66,7 @@ def erase_all(
     reason: str | None,
     selection: Mapping[str, Any],
 ) -> None:
-    with writing(addresses(load_settings())) as session:
+    with compose.one_transaction() as session:
         counts = store.erase(session, which)
         store.act(session, action, by=by, reason=reason, selection=selection, result=counts)
     receipt = {"action": action, "at": datetime.now(UTC).isoformat(), "by": by}

@@ -1,30 +1,17 @@
 """`triage ticket`: look at tickets in the database."""
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.json import JSON
-from sqlalchemy.orm import Session
 
+from worker.cli import compose
 from worker.cli.tables import ticket_table
-from worker.database import opened, transaction
 from worker.errors import TriageError
-from worker.local import addresses
-from worker.settings import load_settings
 from worker.tickets import read
 from worker.tickets.states import State
-
-
-@contextmanager
-def looking() -> Iterator[Session]:
-    url = addresses(load_settings()).database_url
-    with opened(url, pool_size=1) as sessions, transaction(sessions) as session:
-        yield session
-
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -34,7 +21,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a line on 
 @app.command()
 def show(ticket_id: Annotated[int, typer.Argument(metavar="ID")], as_json: AsJson = False) -> None:
     """Show one ticket: reply, findings, engine figures. ID is ours, not the helpdesk's."""
-    with looking() as session:
+    with compose.one_transaction() as session:
         found = read.reports(session, [ticket_id])
     if not found:
         raise TriageError(f"there is no ticket {ticket_id}; `triage ticket list` shows the newest")
@@ -53,7 +40,7 @@ def list_(
     as_json: AsJson = False,
 ) -> None:
     """List the newest tickets."""
-    with looking() as session:
+    with compose.one_transaction() as session:
         reports = read.latest(session, state=state, limit=limit)
     if as_json:
         for one in reports:
