@@ -10,8 +10,9 @@ from schemas.taxonomy import Taxonomy, load_taxonomy
 from schemas.thresholds import Thresholds
 from worker.embedded import EmbeddedPostgres
 from worker.engine.grammar import reply_grammar
+from worker.triage import prompts
+from worker.triage.desk import Desk
 from worker.triage.language import LanguageDetector
-from worker.triage.pipeline import Desk
 
 REPOSITORY = Path(__file__).parent.parent
 
@@ -41,6 +42,7 @@ def desk(taxonomy: Taxonomy, detector: LanguageDetector) -> Desk:
         taxonomy=taxonomy,
         language="en",
         prompt_version="demo-1",
+        instruction=prompts.instruction("demo-1", taxonomy, "en"),
         grammar=reply_grammar(taxonomy),
         temperature=0.0,
         seed=0,

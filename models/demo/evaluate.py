@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
 
-from models.demo.prompt import TAXONOMY, VERSION
+from models.demo.prompt import INSTRUCTION, TAXONOMY, VERSION
 from models.demo.tickets import LANGUAGES, Example, examples
 from schemas.thresholds import Thresholds
 from worker.engine.grammar import reply_grammar
@@ -20,8 +20,9 @@ from worker.engine.profiles import load_profile
 from worker.engine.vllm_engine import VllmEngine
 from worker.helpdesk import text
 from worker.triage import pipeline
+from worker.triage.desk import Desk
 from worker.triage.language import NAMES, LanguageDetector
-from worker.triage.pipeline import Desk, Triaged
+from worker.triage.pipeline import Triaged
 
 README = Path(__file__).with_name("README.md")
 BEGIN, END = "<!-- accuracy: written by evaluate.py -->", "<!-- end of accuracy -->"
@@ -38,6 +39,7 @@ def main() -> None:
         taxonomy=TAXONOMY,
         language="en",
         prompt_version=VERSION,
+        instruction=INSTRUCTION,
         grammar=reply_grammar(TAXONOMY),
         temperature=0.0,
         seed=0,

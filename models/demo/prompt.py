@@ -7,14 +7,14 @@ from worker.triage import prompts
 
 VERSION = "demo-1"
 TAXONOMY = load_taxonomy()
+INSTRUCTION = prompts.instruction(VERSION, TAXONOMY, "en")
 
 
 def example_prompt(example: Example, *, body: str | None = None) -> Prompt:
     """The prompt of `example`, or of the same ticket with another body."""
     return prompts.build(
         version=VERSION,
-        taxonomy=TAXONOMY,
-        desk_language="en",
+        instruction=INSTRUCTION,
         language=example.language,
         subject=example.subject,
         body=example.body if body is None else body,

@@ -21,7 +21,7 @@ from worker.tickets import store
 from worker.tickets.rows import Row
 from worker.tickets.states import Queue
 from worker.tickets.store import RetryPolicy
-from worker.triage.pipeline import Desk
+from worker.triage.desk import Desk
 
 
 @pytest.fixture(scope="session")

@@ -87,7 +87,7 @@ class Journey(RuleBasedStateMachine):
     @rule(claim=claims)
     def renew(self, claim: Claim) -> None:
         with transaction(self.sessions) as session:
-            store.extend(session, [claim.ticket_id], worker=claim.worker, lease_s=60)
+            store.extend(session, [claim], lease_s=60)
 
     @rule()
     def let_leases_run_out(self) -> None:

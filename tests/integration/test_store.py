@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -191,7 +192,7 @@ def test_a_renewed_lease_does_not_run_out(sessions: Sessions, receive: Receive) 
     claim = take(sessions, receive(), lease_s=-1)
 
     with transaction(sessions) as session:
-        store.extend(session, [claim.ticket_id], worker=claim.worker, lease_s=60)
+        store.extend(session, [claim], lease_s=60)
         assert store.free_expired(session, max_crashes=5) == []
 
 
@@ -199,7 +200,7 @@ def test_a_worker_cannot_renew_a_lease_it_has_lost(sessions: Sessions, receive: 
     claim = take(sessions, receive(), worker="quick", lease_s=-1)
 
     with transaction(sessions) as session:
-        store.extend(session, [claim.ticket_id], worker="slow", lease_s=60)
+        store.extend(session, [replace(claim, worker="slow")], lease_s=60)
         assert store.free_expired(session, max_crashes=5) == [claim.ticket_id]
 
 

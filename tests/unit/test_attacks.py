@@ -14,7 +14,7 @@ from worker.engine.contract import Prompt
 from worker.engine.scripted import ScriptedEngine
 from worker.engine.tokens import PromptEncoder
 from worker.triage import pipeline, prompts
-from worker.triage.pipeline import Desk
+from worker.triage.desk import Desk
 
 each = pytest.mark.parametrize("attack", ATTACKS, ids=lambda one: f"{one.language}-{one.goal}")
 

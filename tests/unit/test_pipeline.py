@@ -10,7 +10,8 @@ from worker.engine.scripted import ScriptedEngine
 from worker.errors import DeadlineExceeded, PromptTooLong
 from worker.triage import pipeline
 from worker.triage.confidence import Disposition
-from worker.triage.pipeline import Desk, Triaged
+from worker.triage.desk import Desk
+from worker.triage.pipeline import Triaged
 
 
 def triage(desk: Desk, engine: ScriptedEngine, body: str = GERMAN_BODY) -> Triaged:

@@ -26,7 +26,7 @@ from worker.quality.questions import Question, request_of, scores
 from worker.quality.run import Judged, Run, run
 from worker.quality.summary import NOTHING, summary
 from worker.triage.confidence import Disposition
-from worker.triage.pipeline import Desk
+from worker.triage.desk import Desk
 
 PAIRS = [("a", "a"), ("a", "a"), ("a", "b"), ("b", "b"), ("c", "b")]
 

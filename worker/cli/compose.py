@@ -32,9 +32,9 @@ from worker.errors import SettingsError, TriageError
 from worker.local import addresses
 from worker.settings import Settings, load_settings
 from worker.tickets.store import RetryPolicy
+from worker.triage import prompts
+from worker.triage.desk import Desk
 from worker.triage.language import LanguageDetector
-from worker.triage.pipeline import Desk
-from worker.triage.prompts import available_versions
 
 SCRIPTED = "scripted"
 
@@ -63,11 +63,11 @@ def make_desk(settings: Settings) -> Desk:
     """
     profile = load_profile("demo" if settings.profile == SCRIPTED else settings.profile)
     taxonomy = read_taxonomy(settings)
-    assert profile.prompt_version in available_versions()
     return Desk(
         taxonomy=taxonomy,
         language=settings.desk_language,
         prompt_version=profile.prompt_version,
+        instruction=prompts.instruction(profile.prompt_version, taxonomy, settings.desk_language),
         grammar=reply_grammar(taxonomy),
         temperature=profile.sampling.temperature,
         seed=profile.sampling.seed,
@@ -179,9 +179,14 @@ def stop_on_eof() -> None:
     threading.Thread(target=wait, name="stop-on-eof", daemon=True).start()
 
 
-def until_signalled() -> Callable[[float], bool]:
-    """A function that waits so many seconds and says whether SIGTERM or SIGINT has come."""
+def until_signalled(
+    *numbers: signal.Signals,
+) -> Callable[[float], bool]:
+    """A function that waits so many seconds and says whether such a signal has come.
+
+    Without any named these are SIGTERM and SIGINT.
+    """
     stopped = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in numbers or (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopped.set())
     return stopped.wait

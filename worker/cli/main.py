@@ -14,6 +14,8 @@ from worker.cli import (
     enqueue,
     export,
     quality,
+    replay,
+    replay_results,
     retention,
     services,
     taxonomy,
@@ -40,7 +42,13 @@ app.command("correct")(by_hand.correct)
 app.command("export")(export.export)
 app.command("purge")(retention.purge)
 app.command("erase")(retention.erase)
+replay.app.command("list")(replay_results.list_)
+replay.app.command("show")(replay_results.show)
+replay.app.command("compare")(replay_results.compare)
+replay.app.command("promote")(replay_results.promote)
+replay.app.command("undo")(replay_results.undo)
 app.add_typer(by_hand.dead, name="dead", help="Tickets whose every try failed.")
+app.add_typer(replay.app, name="replay", help="Run tickets again, compare, promote.")
 app.add_typer(taxonomy.app, name="taxonomy", help="Check the categories.")
 app.add_typer(quality.app, name="quality", help="Measure a model, fit thresholds, compare builds.")
 app.add_typer(tickets.app, name="ticket", help="Look at tickets.")

@@ -29,7 +29,7 @@ from worker.quality.questions import Question, scores
 from worker.quality.run import Run
 from worker.quality.summary import summary
 from worker.settings import Settings, load_settings
-from worker.triage.pipeline import Desk
+from worker.triage.desk import Desk
 
 app = typer.Typer(no_args_is_help=True)
 

@@ -8,25 +8,29 @@ from worker.tickets.store import Claim
 
 
 class Held:
-    """The tickets this process has claimed and not yet let go of. Safe to share."""
+    """What this process has claimed and not yet let go of. Safe to share."""
 
     def __init__(self) -> None:
-        self._ids: set[int] = set()
+        self._claims: dict[int, Claim] = {}
         self._lock = threading.Lock()
 
     @contextmanager
     def hold(self, claim: Claim) -> Iterator[None]:
         with self._lock:
-            self._ids.add(claim.ticket_id)
+            self._claims[claim.attempt_id] = claim
         try:
             yield
         finally:
             with self._lock:
-                self._ids.discard(claim.ticket_id)
+                del self._claims[claim.attempt_id]
+
+    def claims(self) -> list[Claim]:
+        with self._lock:
+            return list(self._claims.values())
 
     def ids(self) -> list[int]:
-        with self._lock:
-            return sorted(self._ids)
+        """The ids of the tickets."""
+        return sorted(claim.ticket_id for claim in self.claims())
 
 
 class Suspects:

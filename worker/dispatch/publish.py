@@ -44,9 +44,16 @@ class Publisher:
 
         Stops at the first message that the broker does not take.
         """
-        if time.monotonic() < self._paused_until:
-            return 0
+        sent = self.send(tickets)
+        if sent:
+            self._note(sent)
+        return len(sent)
+
+    def send(self, tickets: Iterable[Announced]) -> list[int]:
+        """The same without a note in the rows; the ids of those that were sent."""
         sent: list[int] = []
+        if time.monotonic() < self._paused_until:
+            return sent
         for ticket_id, queue in tickets:
             try:
                 self._send(ticket_id, queue)
@@ -55,9 +62,7 @@ class Publisher:
                 log.warning("broker_unreachable", error=str(error), sent=len(sent))
                 break
             sent.append(ticket_id)
-        if sent:
-            self._note(sent)
-        return len(sent)
+        return sent
 
     def depths(self) -> dict[str, int]:
         """How many messages wait in each queue.

@@ -8,11 +8,12 @@ from typing import TypeVar
 from sqlalchemy.orm import Session
 
 from worker.database import Sessions, persistently
+from worker.dispatch.desks import Desks
 from worker.dispatch.holding import Held, Suspects
 from worker.dispatch.publish import Publisher
 from worker.engine.contract import Engine
 from worker.tickets.store import RetryPolicy
-from worker.triage.pipeline import Desk
+from worker.triage.desk import Desk
 
 Result = TypeVar("Result")
 
@@ -32,8 +33,12 @@ class Runtime:
     lease_s: float
     retries: RetryPolicy
     suspects: Suspects
+    desks: Desks = field(init=False)
     held: Held = field(default_factory=Held)
     giving_up: threading.Event = field(default_factory=threading.Event)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "desks", Desks(self.desk, self.in_postgres))
 
     def in_postgres(self, step: Callable[[Session], Result]) -> Result:
         """Do one step of a ticket's journey; while Postgres is away, wait for it.

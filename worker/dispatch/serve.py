@@ -155,9 +155,9 @@ class Service:
             log.warning("postgres_unavailable", error=reason(error))
 
     def _renew_leases(self) -> None:
-        if ids := self._run.held.ids():
+        if claims := self._run.held.claims():
             with transaction(self._run.sessions) as session:
-                store.extend(session, ids, worker=self._run.worker, lease_s=self._run.lease_s)
+                store.extend(session, claims, lease_s=self._run.lease_s)
 
     def _look_at_backlog(self) -> None:
         """Bulk work pauses when live tickets wait too long, and goes on when that is halved."""

@@ -14,12 +14,13 @@ from schemas.message import TicketMessage
 from worker import logs
 from worker.database import UNAVAILABLE
 from worker.dispatch.celery_app import TASK
+from worker.dispatch.desks import language_then
 from worker.dispatch.runtime import Runtime
 from worker.errors import EngineCrashed, EngineUnavailable, PromptTooLong, Retryable
 from worker.settings import QUEUES
 from worker.tickets import store
 from worker.tickets.states import Outcome, Queue, State
-from worker.tickets.store import Claim, Result
+from worker.tickets.store import Claim, Result, Setting
 from worker.triage import pipeline
 from worker.triage.confidence import Disposition
 from worker.triage.pipeline import Triaged
@@ -27,6 +28,7 @@ from worker.triage.pipeline import Triaged
 log = logs.get(__name__)
 
 LOOK_S = 0.2
+OWN = Setting()
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +62,7 @@ def triage_one(ticket_id: int, run: Runtime) -> None:
         DBAPIError: the process ends and Postgres is away; the lease will run out.
     """
     wait_for_engine(run)
-    claim = run.in_postgres(
-        partial(store.claim, ticket_id=ticket_id, worker=run.worker, lease_s=run.lease_s)
-    )
+    claim = take(ticket_id, run)
     if claim is None:
         log.info("nothing_to_claim")
         return
@@ -70,8 +70,25 @@ def triage_one(ticket_id: int, run: Runtime) -> None:
         ending = work_on(claim, run)
         state = run.in_postgres(ending.step)
     log.info("ticket_left", attempt=claim.attempt, state=state or "lease lost")
-    if state is State.RECEIVED and ending.announce_on:
+    if state is State.RECEIVED and ending.announce_on and claim.setting is None:
         run.publisher.announce([(claim.ticket_id, ending.announce_on)])
+
+
+def take(ticket_id: int, run: Runtime) -> Claim | None:
+    """Claim a ticket, or its rerun in a replay."""
+
+    def claim(session: Session) -> Claim | None:
+        return store.claim(
+            session, ticket_id, worker=run.worker, lease_s=run.lease_s
+        ) or store.claim_rerun(
+            session,
+            ticket_id,
+            worker=run.worker,
+            lease_s=run.lease_s,
+            profile=run.engine.identity.profile,
+        )
+
+    return run.in_postgres(claim)
 
 
 def wait_for_engine(run: Runtime) -> None:
@@ -99,9 +116,15 @@ def work_on(claim: Claim, run: Runtime) -> Ending:
     except Exception as error:  # a bug must not hold a ticket until its lease ends
         log.exception("triage_failed")
         return failure(claim, error, f"unexpected {type(error).__name__}: see the log", run)
-    if claim.repairs < run.retries.max_repairs and pipeline.is_repairable(triaged, run.desk):
+    if may_repair(claim, run) and pipeline.is_repairable(triaged, run.desks.of(claim)):
         return repair(claim, triaged, run)
     return record(claim, triaged, run)
+
+
+def may_repair(claim: Claim, run: Runtime) -> bool:
+    """What is run as it was, is: what came of it then was one answer, good or bad."""
+    is_as_it_was = claim.setting is not None and claim.setting.as_it_was is not None
+    return claim.repairs < run.retries.max_repairs and not is_as_it_was
 
 
 def without_engine(
@@ -120,15 +143,17 @@ def triage(claim: Claim, run: Runtime) -> Triaged:
     Raises:
         PromptTooLong: it does not fit here, and there is a worker for long tickets.
     """
+    setting = claim.setting or OWN
     look = partial(
         pipeline.triage,
         claim.subject,
         claim.body,
         claim.locale,
         run.engine,
-        run.desk,
+        run.desks.of(claim),
         priority=QUEUES.index(claim.queue),
-        faults=claim.faults,
+        faults=claim.faults or setting.faults,
+        language=language_then(setting.as_it_was) if setting.as_it_was else None,
     )
     try:
         return look(shortens=False)
@@ -189,10 +214,13 @@ def attempt_columns(claim: Claim, triaged: Triaged, run: Runtime) -> dict[str, A
     """Everything an attempt is known by later, as columns of `attempts`."""
     columns: dict[str, Any] = {
         "language": triaged.language.code,
+        "language_tag": triaged.language.tag,
         "language_probability": triaged.language.probability,
         "language_evidence": triaged.language.evidence,
         **columns_without_output(claim, run),
     }
+    if triaged.prompt:
+        columns["prompt_hash"] = triaged.prompt.sha256
     if written := triaged.generation:
         columns |= {
             "raw_output": written.text,
@@ -208,7 +236,7 @@ def attempt_columns(claim: Claim, triaged: Triaged, run: Runtime) -> dict[str, A
 def columns_without_output(
     claim: Claim, run: Runtime, error: Exception | None = None
 ) -> dict[str, Any]:
-    identity, desk = run.engine.identity, run.desk
+    identity, desk = run.engine.identity, run.desks.of(claim)
     return {
         "error": type(error).__name__ if error else None,
         "queue_ms": claim.waited_ms,
@@ -216,6 +244,8 @@ def columns_without_output(
         "model": identity.model,
         "quantization": identity.quantization,
         "engine_version": identity.engine_version,
+        "hardware": identity.hardware,
+        "desk_sha256": desk.sha256,
         "prompt_version": desk.prompt_version,
         "grammar_hash": desk.grammar.sha256,
         "taxonomy_version": desk.taxonomy.version,
@@ -230,6 +260,7 @@ def reply_columns(triaged: Triaged) -> dict[str, Any] | None:
     return {
         **triaged.reply.model_dump(mode="json"),
         "confidence": triaged.confidence,
+        "least_confidence": min(triaged.confidence.values(), default=None),
         "disposition": triaged.disposition,
         "disposition_reason": triaged.reason,
     }

@@ -1,5 +1,6 @@
 """What an engine is to the rest of the product: one method, its question and its answer."""
 
+import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
@@ -15,6 +16,12 @@ class Prompt:
     instruction: str
     ticket: str
     note: str = ""
+
+    @property
+    def sha256(self) -> str:
+        """The same for the same prompt only."""
+        whole = "\0".join((self.instruction, self.ticket, self.note))
+        return hashlib.sha256(whole.encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +75,7 @@ class Identity:
     model: str
     quantization: str
     engine_version: str
+    hardware: str
 
 
 class Engine(Protocol):

@@ -28,7 +28,7 @@ class ScriptedEngine:
         probability: float = 1.0,
         max_model_len: int = 32_768,
     ) -> None:
-        self.identity = Identity("scripted", "scripted", "none", "scripted")
+        self.identity = Identity("scripted", "scripted", "none", "scripted", "none")
         self._script, self._latency_s, self._max_model_len = script, latency_s, max_model_len
         self._token_logprob = min(0.0, probability - 1.0)
         self._stopped = threading.Event()

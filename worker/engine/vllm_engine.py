@@ -7,10 +7,13 @@ hold tickets hand their requests over and wait. Requests join the running batch 
 
 import asyncio
 import os
+import platform
+import re
 import threading
 import time
 from collections.abc import Coroutine, Iterator
 from concurrent.futures import CancelledError, Future
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 from uuid import uuid4
 
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
 
 log = logs.get(__name__)
 
+CPU_INFO = Path("/proc/cpuinfo")
 ALTERNATIVES = 10
 """Tokens told beside the chosen one: enough for the confidence of a label (bench/RESULTS.md)."""
 NEGLIGIBLE_LOGPROB = -16.0
@@ -160,7 +164,18 @@ def identity(profile: Profile) -> Identity:
         model=profile.model,
         quantization=profile.quantization,
         engine_version=f"vllm {vllm.__version__}",
+        hardware=hardware(),
     )
+
+
+def hardware() -> str:
+    """The model of the GPU, or of the CPU where there is none: outputs may differ between two."""
+    from vllm.platforms import current_platform  # noqa: PLC0415
+
+    if not current_platform.is_cpu():
+        return str(current_platform.get_device_name())
+    models = re.findall(r"^model name\s*:\s*(.+)$", CPU_INFO.read_text(), re.MULTILINE)
+    return models[0] if models else platform.machine()
 
 
 def environment(profile: Profile) -> dict[str, str]:

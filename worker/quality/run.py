@@ -11,8 +11,9 @@ from worker.engine.contract import Engine
 from worker.triage import pipeline
 from worker.triage.checks import JUDGEABLE_CHARS
 from worker.triage.confidence import Disposition
+from worker.triage.desk import Desk
 from worker.triage.language import same_language
-from worker.triage.pipeline import Desk, Triaged
+from worker.triage.pipeline import Triaged
 
 
 @dataclass(frozen=True, slots=True)

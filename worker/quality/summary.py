@@ -13,7 +13,7 @@ from worker.quality import metrics
 from worker.quality.metrics import Pair, Scored
 from worker.quality.run import Judged, Run
 from worker.triage.confidence import Disposition
-from worker.triage.pipeline import Desk
+from worker.triage.desk import Desk
 
 NOTHING = "(nothing)"
 """Stands for the label of a ticket whose output was no reply."""

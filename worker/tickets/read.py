@@ -40,14 +40,11 @@ def finished(session: Session, ticket_ids: Sequence[int]) -> int:
 
 
 def joined() -> Select[Ticket, Attempt, Reply]:
-    """Tickets with their reply, and the attempt that made it or else the last one."""
-    made = (Attempt.id == Reply.attempt_id) | (
-        Reply.id.is_(None) & (Attempt.ticket_id == Ticket.id) & (Attempt.number == Ticket.attempts)
-    )
+    """Tickets with their reply, and the attempt that made it or else the last that ended."""
     return (
         select(Ticket, Attempt, Reply)
         .outerjoin(Reply, Reply.id == Ticket.reply_id)
-        .outerjoin(Attempt, made)
+        .outerjoin(Attempt, Attempt.id == Ticket.attempt_id)
     )
 
 
@@ -85,11 +82,12 @@ def dead_letters(session: Session, *, limit: int | None = None) -> list[dict[str
 def attempts_of(session: Session, ticket_id: int) -> list[dict[str, Any]]:
     """Every attempt on a ticket: when, by whom, what came of it; oldest first."""
     rows = session.scalars(
-        select(Attempt).where(Attempt.ticket_id == ticket_id).order_by(Attempt.number)
+        select(Attempt).where(Attempt.ticket_id == ticket_id).order_by(Attempt.id)
     )
     return [
         {
             "attempt": row.number,
+            "replay": row.replay_id,
             "started_at": row.started_at.isoformat(),
             "worker": row.worker,
             "outcome": row.outcome,

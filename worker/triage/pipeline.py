@@ -8,15 +8,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from schemas.reply import Reply, label_values
-from schemas.taxonomy import Taxonomy
-from schemas.thresholds import Thresholds
 from worker.engine.contract import Engine, Generation, Prompt, Request
-from worker.engine.grammar import Grammar
 from worker.errors import Hopeless, PromptTooLong
 from worker.triage import checks, confidence, prompts
 from worker.triage.checks import Finding
 from worker.triage.confidence import Disposition
-from worker.triage.language import Detected, LanguageDetector
+from worker.triage.desk import Desk
+from worker.triage.language import Detected
 from worker.triage.shortening import shorten
 
 SHORTENED = "ticket_is_whole"
@@ -24,25 +22,10 @@ SHORTENED = "ticket_is_whole"
 
 
 @dataclass(frozen=True, slots=True)
-class Desk:
-    """How this desk wants its tickets triaged; the same for every ticket."""
-
-    taxonomy: Taxonomy
-    language: str
-    prompt_version: str
-    grammar: Grammar
-    temperature: float
-    seed: int
-    thresholds: Thresholds
-    deadline_s: float
-    detector: LanguageDetector
-
-
-@dataclass(frozen=True, slots=True)
 class Triaged:
     """What came of a ticket. `reason` says why somebody has to look; None if nobody has to.
 
-    `reply` is None if nothing usable was written, `generation` if nothing was asked.
+    `reply` is None if nothing usable was written, `generation` and `prompt` if nothing was asked.
     """
 
     language: Detected
@@ -51,6 +34,7 @@ class Triaged:
     reply: Reply | None = None
     confidence: dict[str, float] = field(default_factory=dict)
     findings: tuple[Finding, ...] = ()
+    prompt: Prompt | None = None
     generation: Generation | None = None
 
 
@@ -64,17 +48,19 @@ def triage(
     priority: int = 0,
     faults: Sequence[str] = (),
     shortens: bool = True,
+    language: Detected | None = None,
 ) -> Triaged:
     """Classify one ticket and draft its reply; a lower `priority` goes first in the engine.
 
     `faults` are what the checks found in an earlier answer. A ticket that does not fit the
-    engine's context is shortened if `shortens`; a person gets it.
+    engine's context is shortened if `shortens`; a person gets it. `language` is detected unless
+    it is given.
 
     Raises:
         Retryable: the engine is down or died, or took longer than `desk.deadline_s` seconds.
         PromptTooLong: the ticket does not fit and may not be shortened.
     """
-    language = desk.detector.detect(f"{subject}\n{body}", locale=locale)
+    language = language or desk.detector.detect(f"{subject}\n{body}", locale=locale)
     if language.code is None:
         return Triaged(language, Disposition.HUMAN, "there is no text to read")
     if not language.is_supported:
@@ -103,8 +89,7 @@ def build_prompt(
     assert language.tag is not None
     return prompts.build(
         version=desk.prompt_version,
-        taxonomy=desk.taxonomy,
-        desk_language=desk.language,
+        instruction=desk.instruction,
         language=language.tag,
         subject=subject,
         body=body,
@@ -156,7 +141,7 @@ def judge(generation: Generation, prompt: Prompt, language: Detected, desk: Desk
         reply = Reply.parse(generation.text, desk.taxonomy)
     except ValueError as error:
         unusable = f"the output is no reply: {error}"
-        return Triaged(language, Disposition.HUMAN, unusable, generation=generation)
+        return Triaged(language, Disposition.HUMAN, unusable, prompt=prompt, generation=generation)
     found = checks.findings(
         checks.Subject(prompt.ticket, language.tag, reply, prompt.instruction, desk.detector)
     )
@@ -169,6 +154,7 @@ def judge(generation: Generation, prompt: Prompt, language: Detected, desk: Desk
         reply=reply,
         confidence=sure,
         findings=found,
+        prompt=prompt,
         generation=generation,
     )
 

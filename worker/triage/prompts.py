@@ -6,7 +6,6 @@ where text becomes token ids (`worker.engine.tokens`).
 """
 
 from collections.abc import Sequence
-from functools import lru_cache
 from pathlib import Path
 
 from schemas.taxonomy import Taxonomy
@@ -21,8 +20,7 @@ FAULT_CHARS = 200
 def build(
     *,
     version: str,
-    taxonomy: Taxonomy,
-    desk_language: str,
+    instruction: str,
     language: str,
     subject: str,
     body: str,
@@ -30,19 +28,21 @@ def build(
 ) -> Prompt:
     """The prompt of one ticket.
 
-    `language` is the ticket's tag (`de`, `zh-Hant`), `desk_language` an ISO 639-1 code; `faults`
-    are what the checks found in an earlier answer, to be mended in this one.
+    `instruction` is the desk's (see `instruction`), `language` the ticket's tag (`de`, `zh-Hant`);
+    `faults` are what the checks found in an earlier answer, to be mended in this one.
     """
     return Prompt(
-        instruction(version, taxonomy, desk_language),
+        instruction,
         fenced(language, subject, body),
         note(version, faults) if faults else "",
     )
 
 
-@lru_cache(maxsize=16)
 def instruction(version: str, taxonomy: Taxonomy, desk_language: str) -> str:
-    """The prompt file `prompts/{version}.txt` with the taxonomy filled in."""
+    """The prompt file `prompts/{version}.txt` with the taxonomy filled in.
+
+    `desk_language`, that of the summaries, is an ISO 639-1 code.
+    """
     template = (DIRECTORY / f"{version}.txt").read_text(encoding="utf-8")
     return template.format(
         desk_language=NAMES[desk_language],

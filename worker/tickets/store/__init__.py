@@ -3,41 +3,91 @@
 None of them commits: `worker.database.transaction` does. Times are Postgres's own clock.
 """
 
-from worker.tickets.store.by_hand import act, correct, dead, discard, run_again
+from worker.tickets.store.by_hand import (
+    act,
+    correct,
+    dead,
+    discard,
+    run_again,
+)
 from worker.tickets.store.claims import (
     Claim,
+    claim,
+    extend,
+)
+from worker.tickets.store.endings import (
     Result,
     RetryPolicy,
-    claim,
     crashed,
-    extend,
     give_back,
     move,
     record,
     release,
     repair,
 )
-from worker.tickets.store.erasing import ended_before, erase, of_requester
-from worker.tickets.store.intake import Received, announced, receive
+from worker.tickets.store.erasing import (
+    ended_before,
+    erase,
+    of_requester,
+)
+from worker.tickets.store.intake import (
+    Received,
+    announced,
+    receive,
+)
+from worker.tickets.store.promoting import Promoted, promote, undo_promotion
+from worker.tickets.store.replays import (
+    Order,
+    announce_again,
+    begin_replay,
+    change_replay,
+    claim_rerun,
+    held_by_others,
+    left,
+    out,
+    replay_state,
+    rerun_announced,
+    to_announce,
+)
+from worker.tickets.store.settings import (
+    AsItWas,
+    Setting,
+    keep_desk,
+)
 from worker.tickets.store.sweeping import (
     announced_long_ago,
     free_expired,
     is_ours,
+    live_is_here,
     oldest_live_s,
     take_back_long,
     unannounced,
 )
-from worker.tickets.store.workers import is_served, worker_is_gone, worker_is_here
+from worker.tickets.store.workers import (
+    is_served,
+    profiles_serving,
+    slots,
+    worker_is_gone,
+    worker_is_here,
+)
 
 __all__ = [
+    "AsItWas",
     "Claim",
+    "Order",
+    "Promoted",
     "Received",
     "Result",
     "RetryPolicy",
+    "Setting",
     "act",
+    "announce_again",
     "announced",
     "announced_long_ago",
+    "begin_replay",
+    "change_replay",
     "claim",
+    "claim_rerun",
     "correct",
     "crashed",
     "dead",
@@ -47,18 +97,30 @@ __all__ = [
     "extend",
     "free_expired",
     "give_back",
+    "held_by_others",
     "is_ours",
     "is_served",
+    "keep_desk",
+    "left",
+    "live_is_here",
     "move",
     "of_requester",
     "oldest_live_s",
+    "out",
+    "profiles_serving",
+    "promote",
     "receive",
     "record",
     "release",
     "repair",
+    "replay_state",
+    "rerun_announced",
     "run_again",
+    "slots",
     "take_back_long",
+    "to_announce",
     "unannounced",
+    "undo_promotion",
     "worker_is_gone",
     "worker_is_here",
 ]

@@ -87,8 +87,7 @@ def discard(
 def dead() -> tuple[Any, ...]:
     """A dead letter: a person has it because the last try failed, not because of an answer."""
     last_try_failed = exists().where(
-        Attempt.ticket_id == Ticket.id,
-        Attempt.number == Ticket.attempts,
+        Attempt.id == Ticket.attempt_id,
         Attempt.outcome.in_([Outcome.RETRY, Outcome.CRASHED, Outcome.LOST]),
     )
     return (Ticket.state == State.NEEDS_HUMAN, last_try_failed)

@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, case, func, or_, select, update
 from sqlalchemy.orm import Session
 
-from worker.tickets.rows import Act, Attempt, Correction, Finding, Reply, Ticket
+from worker.tickets.rows import Act, Attempt, Correction, Finding, Reply, Rerun, Ticket
 from worker.tickets.states import FINAL, State
 
 ERASED = "(erased)"
@@ -41,11 +41,12 @@ def erase(session: Session, which: ColumnElement[bool]) -> dict[str, int]:
             Correction.note.is_not(None))).values(erased_correction())),
     }  # fmt: skip
     session.execute(update(Act).where(Act.ticket_id.in_(ids)).values(reason=None))
-    session.execute(
-        update(Ticket)
-        .where(Ticket.id.in_(ids), Ticket.state.not_in(FINAL))
-        .values(state=State.IGNORED, reason="erased", claimed_by=None, claimed_until=None)
-    )
+    for way, ticket_id in ((Ticket, Ticket.id), (Rerun, Rerun.ticket_id)):
+        session.execute(
+            update(way)
+            .where(ticket_id.in_(ids), way.state.not_in(FINAL))
+            .values(state=State.IGNORED, reason="erased", claimed_by=None, claimed_until=None)
+        )
     session.execute(
         update(Ticket)
         .where(Ticket.id.in_(ids))

@@ -2,13 +2,15 @@
 
 from collections.abc import Collection, Sequence
 from datetime import timedelta
+from typing import Any
 
-from sqlalchemy import func, or_, select, update
+from sqlalchemy import ColumnElement, exists, func, or_, select, update
 from sqlalchemy.orm import Session
 
-from worker.tickets.rows import Attempt, Ticket
+from worker.tickets.rows import Attempt, Rerun, Ticket
 from worker.tickets.states import Outcome, Queue, State
-from worker.tickets.store.claims import waiting_unless
+from worker.tickets.store.claims import Way
+from worker.tickets.store.endings import waiting_unless
 from worker.tickets.store.workers import served
 
 SWEEP_LOCK = 0x7472_6961  # "tria": the advisory lock that lets several sweeps run
@@ -61,33 +63,53 @@ def announced_long_ago(
 
 
 def free_expired(session: Session, *, max_crashes: int) -> list[int]:
-    """Take tickets back whose lease ran out; after the last such end a person gets them."""
-    rows = session.execute(
-        update(Ticket)
-        .where(Ticket.state == State.TRIAGING, Ticket.claimed_until < func.now())
+    """Take back what a lease ran out for; after the last such end a person gets it.
+
+    Returns the ids of the tickets.
+    """
+    lost = [
+        *free(session, Ticket, Ticket.id, Attempt.replay_id.is_(None), max_crashes=max_crashes),
+        *free(session, Rerun, Rerun.ticket_id, Attempt.replay_id == Rerun.replay_id,
+              max_crashes=max_crashes),
+    ]  # fmt: skip
+    session.execute(
+        update(Attempt)
+        .where(Attempt.id.in_([attempt_id for _, attempt_id in lost]))
+        .values(outcome=Outcome.LOST, reason=STOPPED_ANSWERING, finished_at=func.clock_timestamp())
+    )
+    return [ticket_id for ticket_id, _ in lost]
+
+
+def free(
+    session: Session,
+    way: Way,
+    ticket_id: Any,
+    is_its_attempt: ColumnElement[bool],
+    *,
+    max_crashes: int,
+) -> Sequence[Any]:
+    """The same in one table; (ticket id, id of the attempt that was lost) of each."""
+    attempt_id = (
+        select(Attempt.id)
+        .where(Attempt.ticket_id == ticket_id, is_its_attempt, Attempt.number == way.attempts)
+        .scalar_subquery()
+    )
+    return session.execute(
+        update(way)
+        .where(way.state == State.TRIAGING, way.claimed_until < func.now())
         .values(
-            state=waiting_unless(Ticket.crashes + 1 >= max_crashes),
-            crashes=Ticket.crashes + 1,
+            state=waiting_unless(way.crashes + 1 >= max_crashes),
+            crashes=way.crashes + 1,
             reason=STOPPED_ANSWERING,
             not_before=func.now(),
             announced_at=None,
             claimed_by=None,
             claimed_until=None,
             updated_at=func.now(),
+            attempt_id=attempt_id,
         )
-        .returning(Ticket.id, Ticket.attempts)
+        .returning(ticket_id, way.attempt_id)
     ).all()
-    for ticket_id, number in rows:
-        session.execute(
-            update(Attempt)
-            .where(Attempt.ticket_id == ticket_id, Attempt.number == number)
-            .values(
-                outcome=Outcome.LOST,
-                reason=STOPPED_ANSWERING,
-                finished_at=func.clock_timestamp(),
-            )
-        )
-    return [ticket_id for ticket_id, _ in rows]
 
 
 def take_back_long(session: Session, *, older_than_s: float) -> list[int]:
@@ -119,3 +141,16 @@ def oldest_live_s(session: Session) -> float:
         Ticket.not_before <= func.now(),
     )
     return float(session.execute(age).scalar() or 0.0)
+
+
+def live_is_here(session: Session) -> bool:
+    """Whether a live ticket waits or is in work."""
+    waits = (Ticket.state == State.RECEIVED) & (Ticket.not_before <= func.now())
+    return bool(
+        session.execute(
+            select(
+                exists().where(Ticket.queue == Queue.LIVE, waits)
+                | exists().where(Ticket.queue == Queue.LIVE, Ticket.state == State.TRIAGING)
+            )
+        ).scalar()
+    )

@@ -38,5 +38,22 @@ def is_served(session: Session, queue: Queue) -> bool:
 
 def served(queue: Queue) -> ColumnElement[bool]:
     """The same as a condition in SQL."""
+    return exists().where(*takes(queue))
+
+
+def profiles_serving(session: Session, queue: Queue) -> Sequence[str]:
+    """The profiles of the workers that take tickets of this queue."""
+    return session.scalars(
+        select(Worker.profile).where(*takes(queue)).distinct().order_by(Worker.profile)
+    ).all()
+
+
+def slots(session: Session, queue: Queue) -> int:
+    """How many tickets of this queue can be in work at once, over all workers."""
+    places = select(func.coalesce(func.sum(Worker.in_flight), 0)).where(*takes(queue))
+    return int(session.execute(places).scalar_one())
+
+
+def takes(queue: Queue) -> tuple[ColumnElement[bool], ...]:
     is_here = Worker.seen_at > func.now() - timedelta(seconds=GONE_S)
-    return exists().where(Worker.queues.contains([queue]), is_here)
+    return (Worker.queues.contains([queue]), is_here)

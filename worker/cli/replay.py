@@ -1,0 +1,298 @@
+"""`triage replay`: choose tickets and run them again. Nothing they have is overwritten."""
+
+import json
+import signal
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from pydantic import ValidationError
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+from sqlalchemy.orm import Session
+
+from schemas.mistakes import first_mistake
+from schemas.selection import Plan, Selection
+from schemas.taxonomy import load_taxonomy
+from worker.cli import compose
+from worker.cli.by_hand import NOTHING_FOUND, AsJson, By
+from worker.cli.filters import with_filters
+from worker.cli.progress import counting
+from worker.database import opened, transaction
+from worker.dispatch.celery_app import make_app
+from worker.dispatch.publish import Publisher
+from worker.errors import TriageError
+from worker.local import addresses
+from worker.replay import begin as beginning
+from worker.replay import read, select
+from worker.replay.feed import feed
+from worker.settings import load_settings
+from worker.tickets import read as tickets
+from worker.tickets import store
+from worker.tickets.states import Queue
+from worker.tickets.store import Order
+from worker.triage.prompts import available_versions
+
+app = typer.Typer(no_args_is_help=True)
+
+INTERRUPTED = 130
+ReplayId = Annotated[int, typer.Argument(metavar="REPLAY")]
+Note = Annotated[str | None, typer.Option(help="Why, for the audit.")]
+Rate = Annotated[float | None, typer.Option(min=0.001, help="At most so many tickets a second.")]
+
+
+@app.callback()
+def group() -> None:
+    """Run chosen tickets again, compare, promote."""
+
+
+@app.command()
+@with_filters
+def plan(
+    *,
+    output: Annotated[
+        Path | None, typer.Option(help="Write a plan that `replay run --plan` takes.")
+    ] = None,
+    as_json: AsJson = False,
+    selection: Selection,
+) -> None:
+    """Say which tickets would be run and what that would cost; changes nothing.
+
+    Tokens and time are estimated from the last attempts of some of them. Exit code 3: none match.
+    """
+    with compose.one_transaction() as session:
+        found = select.look(session, selection)
+        told = {
+            "tickets": found.count,
+            "selection": selection.described(),
+            **estimate(session, found),
+            "examples": tickets.reports(session, found.examples),
+        }
+        if output and found.count:
+            ids = [row.ticket_id for row in session.execute(select.chosen(selection))]
+            output.write_text(Plan(selection=selection, ticket_ids=ids).model_dump_json())
+    if as_json:
+        typer.echo(json.dumps(told, ensure_ascii=False))
+    else:
+        show_plan(told)
+    if not found.count:
+        raise typer.Exit(NOTHING_FOUND)
+
+
+def estimate(session: Session, found: select.Found) -> dict[str, Any]:
+    """Tokens and seconds of all the tickets; None where nothing is known."""
+    places = store.slots(session, Queue.REPLAY)
+    tokens = {
+        f"{name}_tokens": None if mean is None else round(mean * found.count)
+        for name, mean in (("prompt", found.prompt_tokens), ("output", found.output_tokens))
+    }
+    seconds = None
+    if places and found.engine_ms is not None:
+        seconds = found.count * found.engine_ms / 1000 / places
+    return {**tokens, "seconds": seconds, "places": places}
+
+
+def show_plan(told: Mapping[str, Any]) -> None:
+    console = Console(highlight=False)
+    if not told["tickets"]:
+        console.print("No ticket matches.")
+        return
+    console.print(f"[bold]{told['tickets']:,} tickets[/]")
+    if told["prompt_tokens"] is not None:
+        console.print(
+            f"about {told['prompt_tokens']:,} tokens read, {told['output_tokens']:,} written"
+        )
+    if told["seconds"] is not None:
+        console.print(
+            f"about {duration(told['seconds'])} with all {told['places']} places of the workers"
+        )
+    if not told["places"]:
+        console.print(f"[yellow]no worker takes {Queue.REPLAY} now[/]")
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("id", "ticket", "lang", "category", "conf.", "reason"):
+        table.add_column(heading, overflow="fold")
+    for one in told["examples"]:
+        sure = min(one["confidence"].values(), default=None)
+        table.add_row(
+            str(one["id"]), Text(one["external_id"]), one["language"] or "–",
+            one["category"] or "–", "–" if sure is None else f"{sure:.2f}",
+            Text(one["reason"] or one["disposition_reason"] or ""),
+        )  # fmt: skip
+    console.print("\nfor example", table)
+
+
+def duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+@app.command()
+@with_filters
+def run(
+    more: Annotated[list[str] | None, typer.Argument(metavar="", hidden=True)] = None,
+    *,
+    plan_file: Annotated[
+        Path | None, typer.Option("--plan", help="Run the tickets of this plan.")
+    ] = None,
+    as_it_was: Annotated[
+        bool,
+        typer.Option("--as-it-was", help="The same input, prompt, taxonomy, sampling and profile."),
+    ] = False,
+    with_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--with",
+            metavar="FIELD=VALUE …",
+            help="With another profile=NAME, prompt=VERSION or taxonomy=FILE.",
+        ),
+    ] = None,
+    rate: Rate = None,
+    by: By,
+    note: Note = None,
+    selection: Selection,
+) -> None:
+    """Run tickets again, behind all live work; what they have stays as it is.
+
+    Ctrl-C pauses. Exit code 3: no ticket matches.
+    """
+    changes = changed_by([*(with_ or []), *(more or [])])
+    if as_it_was and changes:
+        raise TriageError("--as-it-was and --with exclude each other")
+    if plan_file:
+        selection = selection_of(plan_file, selection)
+    order = Order(by, note, selection.described(), as_it_was=as_it_was, rate=rate, **changes)
+    console = Console(stderr=True, highlight=False)
+    with compose.one_transaction() as session:
+        select.refuse_unknown(session, selection)
+        begun = beginning.begin(session, order, select.chosen(selection))
+        if begun is None:
+            session.rollback()
+            console.print("No ticket matches.")
+            raise typer.Exit(NOTHING_FOUND)
+    console.print(f"Replay [bold]{begun.replay_id}[/]: {begun.tickets:,} tickets.")
+    if begun.left_out:
+        console.print(
+            f"[yellow]{begun.left_out:,} more cannot be run as they were: triaged before that was "
+            "kept, or with a profile that no worker has.[/]"
+        )
+    go_on(begun.replay_id, rate=rate)
+
+
+def changed_by(pairs: list[str]) -> dict[str, Any]:
+    """What `--with` says, as fields of an order.
+
+    Raises:
+        TriageError: there is no such field, prompt or taxonomy.
+    """
+    fields: dict[str, Callable[[str], dict[str, Any]]] = {
+        "profile": lambda name: {"profile": name},
+        "prompt": prompt_version,
+        "taxonomy": taxonomy_content,
+    }
+    changes: dict[str, Any] = {}
+    for pair in " ".join(pairs).split():
+        field, equals, value = pair.partition("=")
+        if not equals or field not in fields:
+            raise TriageError(f"--with {pair}: must be FIELD=VALUE, FIELD of {', '.join(fields)}")
+        changes |= fields[field](value)
+    return changes
+
+
+def prompt_version(version: str) -> dict[str, Any]:
+    if version not in available_versions():
+        raise TriageError(
+            f"there is no prompt {version!r}; there are {', '.join(available_versions())}"
+        )
+    return {"prompt_version": version}
+
+
+def taxonomy_content(path: str) -> dict[str, Any]:
+    try:
+        return {"taxonomy": load_taxonomy(Path(path)).model_dump(mode="json")}
+    except (OSError, ValueError) as error:
+        raise TriageError(f"--with taxonomy: {error}") from error
+
+
+def selection_of(path: Path, filters: Selection) -> Selection:
+    """The tickets of a plan, which take no filters beside them."""
+    if filters != Selection():
+        raise TriageError("--plan says which tickets; leave the filters out")
+    try:
+        planned = Plan.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise TriageError(f"cannot read {path}: {error.strerror}") from error
+    except ValidationError as error:
+        raise TriageError(f"{path}: {first_mistake(error, whole='plan')}") from error
+    return Selection(ids=planned.ticket_ids)
+
+
+@app.command()
+def resume(replay_id: ReplayId, *, by: By, note: Note = None) -> None:
+    """Go on with a replay that was paused or broke off: only with what is left of it."""
+    with compose.one_transaction() as session:
+        found = existing(session, replay_id)
+        if not store.change_replay(
+            session, replay_id, "running", be=["running", "paused"], by=by, reason=note
+        ):
+            raise TriageError(f"replay {replay_id} is {found['state']}: nothing is left of it")
+        store.announce_again(session, replay_id)
+    go_on(replay_id, rate=found["rate"])
+
+
+@app.command()
+def cancel(replay_id: ReplayId, *, by: By, note: Note = None) -> None:
+    """End a replay; what is done of it can still be compared and promoted."""
+    with compose.one_transaction() as session:
+        found = existing(session, replay_id)
+        if not store.change_replay(
+            session, replay_id, "cancelled", be=["running", "paused"], by=by, reason=note
+        ):
+            raise TriageError(f"replay {replay_id} is {found['state']} already")
+    Console(highlight=False).print(f"Replay {replay_id} is cancelled.")
+
+
+def existing(session: Session, replay_id: int) -> dict[str, Any]:
+    """
+    Raises:
+        TriageError: there is no such replay.
+    """
+    found = read.replay(session, replay_id)
+    if found is None:
+        raise TriageError(f"there is no replay {replay_id}; `triage replay list` shows them")
+    return found
+
+
+def go_on(replay_id: int, *, rate: float | None) -> None:
+    """Feed a replay until it is done; the first signal pauses it."""
+    settings = addresses(load_settings())
+    console = Console(stderr=True, highlight=False)
+    stopped = compose.until_signalled(signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    with opened(settings.database_url, pool_size=2) as sessions:
+        with transaction(sessions) as session:
+            total = store.left(session, replay_id)
+        with counting(f"Replay {replay_id}", total) as advance:
+            shown = 0
+
+            def tell(left: int) -> None:
+                nonlocal shown
+                advance(total - left - shown)
+                shown = total - left
+
+            publisher = Publisher(make_app(settings), sessions)
+            state = feed(replay_id, sessions, publisher, rate=rate, stopped=stopped, tell=tell)
+    console.print(NEXT[state].format(id=replay_id))
+    if state != "done":
+        raise typer.Exit(INTERRUPTED)
+
+
+NEXT = {
+    "done": "Done: `triage replay compare {id}` shows what changed.",
+    "paused": "Paused: `triage replay resume {id}` goes on with what is left.",
+    "cancelled": "Replay {id} was cancelled.",
+}
+"""What can be done with a replay in this state."""

@@ -1,0 +1,23 @@
+"""The tables, as SQLAlchemy models. What reads or writes them is in `store` and `read`."""
+
+from worker.tickets.rows.people import Act, Correction
+from worker.tickets.rows.replays import Replay, Rerun
+from worker.tickets.rows.row import Journey, Row
+from worker.tickets.rows.tickets import Attempt, Delivery, Finding, Reply, Ticket
+from worker.tickets.rows.workers import Desk, Worker
+
+__all__ = [
+    "Act",
+    "Attempt",
+    "Correction",
+    "Delivery",
+    "Desk",
+    "Finding",
+    "Journey",
+    "Replay",
+    "Reply",
+    "Rerun",
+    "Row",
+    "Ticket",
+    "Worker",
+]

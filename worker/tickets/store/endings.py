@@ -1,0 +1,223 @@
+"""How an attempt ends: by the claim's holder alone, whatever came of it.
+
+Every end may be written twice with the same effect: a commit whose answer was lost on the way is
+simply tried again.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import ColumnElement, case, func, insert, literal, select, update
+from sqlalchemy.orm import Session
+
+from worker.tickets.rows import Attempt, Finding, Reply, Ticket
+from worker.tickets.states import Outcome, Queue, State
+from worker.tickets.store.claims import Claim
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What an attempt came to, as columns. `reply` is None if nothing usable was written."""
+
+    outcome: Outcome
+    reason: str | None
+    attempt: dict[str, Any] = field(default_factory=dict)
+    reply: dict[str, Any] | None = None
+    findings: Sequence[tuple[str, str]] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """How often and how late a ticket is tried again; delays in seconds.
+
+    After `max_attempts` failures, or `max_crashes` deaths of what worked on it, a person gets it.
+    An answer that fails a check is asked for again `max_repairs` times.
+    """
+
+    max_repairs: int
+    max_attempts: int
+    max_crashes: int
+    base_s: float
+    cap_s: float
+
+
+def record(session: Session, claim: Claim, result: Result) -> State | None:
+    """Keep what an attempt came to and move the ticket to its end state, which is returned.
+
+    None if the lease was lost meanwhile: then the attempt is kept and the reply dropped.
+    """
+    state = leave(
+        session,
+        claim,
+        state=State(result.outcome),
+        reason=result.reason,
+        **language_of_ticket(claim, result),
+    )
+    if not finish_attempt(session, claim, result, owned=state is not None):
+        return State(result.outcome)
+    if state is not None and result.reply is not None:
+        keep_reply(session, claim, result.reply)
+    return state
+
+
+def language_of_ticket(claim: Claim, result: Result) -> dict[str, Any]:
+    return {"language": result.attempt.get("language")} if claim.way is Ticket else {}
+
+
+def give_back(session: Session, claim: Claim, result: Result, policy: RetryPolicy) -> State | None:
+    """After a failure that a retry can help: wait and try again, or hand over to a person.
+
+    The delay is drawn between 0 and `base_s` × 2^failures, at most `cap_s` (full jitter).
+    Returns the ticket's new state, None if the lease was lost meanwhile.
+    """
+    longest_s = func.least(literal(policy.cap_s), policy.base_s * func.power(2, claim.way.failures))
+    state = leave(
+        session,
+        claim,
+        state=waiting_unless(claim.way.failures + 1 >= policy.max_attempts),
+        reason=result.reason,
+        failures=claim.way.failures + 1,
+        not_before=func.now() + func.make_interval(0, 0, 0, 0, 0, 0, func.random() * longest_s),
+        announced_at=None,
+    )
+    finish_attempt(session, claim, result, owned=state is not None)
+    return state
+
+
+def crashed(session: Session, claim: Claim, result: Result, policy: RetryPolicy) -> State | None:
+    """After the engine died over this ticket: try again at once, or hand a poison to a person.
+
+    Returns the ticket's new state, None if the lease was lost meanwhile.
+    """
+    state = leave(
+        session,
+        claim,
+        state=waiting_unless(claim.way.crashes + 1 >= policy.max_crashes),
+        reason=result.reason,
+        crashes=claim.way.crashes + 1,
+        announced_at=None,
+    )
+    finish_attempt(session, claim, result, owned=state is not None)
+    return state
+
+
+def repair(session: Session, claim: Claim, result: Result) -> State | None:
+    """After an answer that failed a check: ask once more at once, with the findings named."""
+    state = leave(
+        session,
+        claim,
+        state=State.RECEIVED,
+        reason=result.reason,
+        repairs=claim.way.repairs + 1,
+        announced_at=None,
+    )
+    finish_attempt(session, claim, result, owned=state is not None)
+    return state
+
+
+def move(session: Session, claim: Claim, result: Result, queue: Queue) -> State | None:
+    """Hand a ticket over to the workers of another queue."""
+    state = leave(
+        session,
+        claim,
+        state=State.RECEIVED,
+        reason=result.reason,
+        queue=queue,
+        announced_at=None,
+    )
+    finish_attempt(session, claim, result, owned=state is not None)
+    return state
+
+
+def release(session: Session, claim: Claim, reason: str) -> State | None:
+    """Give a ticket back untouched, for a reason that is not its own; no try is used up."""
+    state = leave(
+        session,
+        claim,
+        state=State.RECEIVED,
+        reason=reason,
+        announced_at=None,
+        attempt_id=claim.way.attempt_id,
+    )
+    finish_attempt(session, claim, Result(Outcome.RELEASED, reason), owned=state is not None)
+    return state
+
+
+def leave(session: Session, claim: Claim, **values: Any) -> State | None:
+    """End a claim with these column values, if it still holds; the new state."""
+    state = session.execute(
+        update(claim.way)
+        .where(*held_by(claim))
+        .values(
+            {
+                "claimed_by": None,
+                "claimed_until": None,
+                "updated_at": func.now(),
+                "attempt_id": claim.attempt_id,
+                **values,
+            }
+        )
+        .returning(claim.way.state)
+    ).scalar()
+    return None if state is None else State(state)
+
+
+def held_by(claim: Claim) -> tuple[ColumnElement[bool], ...]:
+    """The fence: a worker that lost its lease matches no row."""
+    return (
+        claim.way.id == claim.way_id,
+        claim.way.state == State.TRIAGING,
+        claim.way.attempts == claim.attempt,
+        claim.way.claimed_by == claim.worker,
+    )
+
+
+def waiting_unless(is_last: ColumnElement[bool]) -> ColumnElement[str]:
+    """Back to waiting, or to a person if this try was the last."""
+    return case((is_last, State.NEEDS_HUMAN.value), else_=State.RECEIVED.value)
+
+
+def finish_attempt(session: Session, claim: Claim, result: Result, *, owned: bool) -> bool:
+    """Close the attempt's row; False if an earlier try has closed it already."""
+    written = result.attempt if owned else without_erased(session, claim, result.attempt)
+    is_closed = session.execute(
+        update(Attempt)
+        .where(
+            Attempt.id == claim.attempt_id,
+            Attempt.outcome.in_([Outcome.RUNNING, Outcome.LOST]),
+        )
+        .values(
+            outcome=result.outcome if owned else Outcome.SUPERSEDED,
+            reason=result.reason,
+            finished_at=func.clock_timestamp(),
+            **written,
+        )
+        .returning(Attempt.id)
+    ).scalar()
+    if is_closed and owned and result.findings:
+        session.execute(
+            insert(Finding),
+            [
+                {"attempt_id": claim.attempt_id, "check_name": check, "detail": detail}
+                for check, detail in result.findings
+            ],
+        )
+    return is_closed is not None
+
+
+def without_erased(session: Session, claim: Claim, columns: dict[str, Any]) -> dict[str, Any]:
+    """What a worker wrote whose ticket was erased meanwhile, without the text."""
+    erased_at = session.execute(
+        select(Ticket.erased_at).where(Ticket.id == claim.ticket_id)
+    ).scalar()
+    return {**columns, "raw_output": None} if erased_at and columns else columns
+
+
+def keep_reply(session: Session, claim: Claim, reply: dict[str, Any]) -> None:
+    reply_id = session.execute(
+        insert(Reply)
+        .values(ticket_id=claim.ticket_id, attempt_id=claim.attempt_id, **reply)
+        .returning(Reply.id)
+    ).scalar_one()
+    session.execute(update(claim.way).where(claim.way.id == claim.way_id).values(reply_id=reply_id))
