@@ -5,15 +5,18 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine, text
+from typer.testing import CliRunner, Result
 
 from schemas.ticket import IncomingTicket
 from tests.replies import GERMAN_BODY, GERMAN_SUBJECT, written
 from worker import database, migrate
+from worker.cli.main import app
 from worker.database import Sessions, transaction
 from worker.dispatch.celery_app import make_app
 from worker.dispatch.holding import Suspects
 from worker.dispatch.publish import Publisher
 from worker.dispatch.runtime import Runtime
+from worker.dispatch.tasks import triage_one
 from worker.engine.contract import Engine as TextEngine
 from worker.engine.scripted import ScriptedEngine
 from worker.settings import QUEUES, load_settings
@@ -33,9 +36,9 @@ def engine(postgres_url: str) -> Iterator[Engine]:
 
 
 def empty(sessions: Sessions) -> None:
-    """Leave no row in any table."""
+    """Leave no row in any table, and let ids begin at 1."""
     with transaction(sessions) as session:
-        session.execute(text(f"truncate {', '.join(Row.metadata.tables)}"))
+        session.execute(text(f"truncate {', '.join(Row.metadata.tables)} restart identity"))
 
 
 @pytest.fixture
@@ -125,3 +128,21 @@ def receive(sessions: Sessions) -> Callable[..., int]:
             return store.receive(session, incoming, Queue.LIVE).ticket_id
 
     return make
+
+
+@pytest.fixture
+def triage(
+    sessions: Sessions, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Result]:
+    """The command line on the tests' own database and a broker in memory."""
+    url = engine.url.render_as_string(hide_password=False)
+    monkeypatch.setenv("TRIAGE_DATABASE_URL", url)
+    monkeypatch.setenv("TRIAGE_BROKER_URL", "memory://")
+    return lambda *words, **more: CliRunner().invoke(app, [str(word) for word in words], **more)
+
+
+@pytest.fixture
+def replied(runtime: Callable[..., Runtime], receive: Callable[..., int]) -> int:
+    ticket_id = receive()
+    triage_one(ticket_id, runtime())
+    return ticket_id

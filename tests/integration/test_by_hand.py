@@ -11,13 +11,12 @@ import pyarrow.parquet as pq
 import pytest
 from fastapi.testclient import TestClient
 from pydantic import SecretStr
-from sqlalchemy import Engine, select, text
-from typer.testing import CliRunner, Result
+from sqlalchemy import select, text
+from typer.testing import Result
 
 from schemas.taxonomy import Taxonomy
 from tests.integration.conftest import Broker
 from tests.replies import GERMAN_BODY, written
-from worker.cli.main import app
 from worker.database import Sessions, transaction
 from worker.dispatch.publish import Publisher
 from worker.dispatch.runtime import Runtime
@@ -35,22 +34,6 @@ from worker.tickets.states import State
 Receive = Callable[..., int]
 MakeRuntime = Callable[..., Runtime]
 Triage = Callable[..., Result]
-
-
-@pytest.fixture
-def triage(sessions: Sessions, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Triage:
-    """The command line on the tests' own database and a broker in memory."""
-    url = engine.url.render_as_string(hide_password=False)
-    monkeypatch.setenv("TRIAGE_DATABASE_URL", url)
-    monkeypatch.setenv("TRIAGE_BROKER_URL", "memory://")
-    return lambda *words, **more: CliRunner().invoke(app, [str(word) for word in words], **more)
-
-
-@pytest.fixture
-def replied(runtime: MakeRuntime, receive: Receive) -> int:
-    ticket_id = receive()
-    triage_one(ticket_id, runtime())
-    return ticket_id
 
 
 @pytest.fixture

@@ -2,6 +2,8 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -117,13 +119,9 @@ def changed(
     session: Session, replay_id: int, ticket_ids: Sequence[int] | None, *, most: int
 ) -> list[Pair]:
     """The first tickets that changed; those that were asked for, changed or not."""
-    found: list[Pair] = []
-    for pair in comparing.pairs(session, replay_id, ticket_ids):
-        if len(found) == most:
-            break
-        if pair.is_changed or ticket_ids:
-            found.append(pair)
-    return found
+    with closing(comparing.pairs(session, replay_id, ticket_ids)) as pairs:
+        wanted = (pair for pair in pairs if pair.is_changed or ticket_ids)
+        return list(islice(wanted, most))
 
 
 def summary_tables(replay: Mapping[str, Any], measured: Mapping[str, Any]) -> list[Any]:

@@ -5,7 +5,7 @@ only be said that they changed.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -97,7 +97,7 @@ def value(reply: Reply | None, field: str) -> str | None:
 
 def pairs(
     session: Session, replay_id: int, ticket_ids: Sequence[int] | None = None
-) -> Iterator[Pair]:
+) -> Generator[Pair]:
     """The tickets of a replay that are done, streamed in the order of their ids."""
     old, new = aliased(Attempt), aliased(Attempt)
     old_reply, new_reply = aliased(Reply), aliased(Reply)
@@ -120,13 +120,12 @@ def pairs(
     )  # fmt: skip
     if ticket_ids is not None:
         query = query.where(Rerun.ticket_id.in_(ticket_ids))
-    for ticket, rerun, old_one, new_one, had, has, old_found, new_found, given in session.execute(
-        query
-    ):
-        yield Pair(
-            ticket, rerun, old_one, new_one, had, has,
-            old_found or (), new_found or (), given or {},
-        )  # fmt: skip
+    with session.execute(query) as rows:
+        for ticket, rerun, old_one, new_one, had, has, old_found, new_found, given in rows:
+            yield Pair(
+                ticket, rerun, old_one, new_one, had, has,
+                old_found or (), new_found or (), given or {},
+            )  # fmt: skip
 
 
 def found_in(attempt: Any) -> Any:

@@ -15,7 +15,6 @@ from sqlalchemy import (
     bindparam,
     cast,
     column,
-    distinct,
     exists,
     func,
     select,
@@ -153,7 +152,7 @@ def refuse_unknown(session: Session, selection: Selection) -> None:
         for wanted in getattr(selection, name):
             if not session.scalar(select(exists().where(value == wanted))):
                 known = session.scalars(
-                    select(distinct(value)).where(value.is_not(None)).order_by(value)
+                    select(value).where(value.is_not(None)).distinct().order_by(value)
                 ).all()
                 there_are = f"there are {', '.join(known)}" if known else "there are none yet"
                 raise TriageError(f"no ticket has {name} {wanted!r}; {there_are}")
