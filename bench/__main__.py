@@ -1,15 +1,16 @@
-"""Measures the product, writes RESULTS.md: python -m bench [speed|resilience|language …]"""
+"""Measures the product, writes RESULTS.md: python -m bench [speed|resilience|replay …]"""
 
 import argparse
 from collections.abc import Callable
 
-from bench import confidence, language, resilience, speed, tokens
+from bench import confidence, language, replay, resilience, speed, tokens
 
 MEASUREMENTS: dict[str, Callable[[int], None]] = {
     "speed": speed.measure,
     "resilience": resilience.measure,
     "language": language.measure,
     "confidence": confidence.measure,
+    "replay": replay.measure,
     "tokens": tokens.measure,
 }
 

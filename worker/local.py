@@ -17,7 +17,7 @@ from pathlib import Path
 import httpx
 from filelock import FileLock, Timeout
 
-from worker import logs, migrate
+from worker import logs
 from worker.embedded import EmbeddedPostgres, EmbeddedRedis
 from worker.errors import SetupError
 from worker.helpdesk import HELPDESKS
@@ -54,6 +54,8 @@ class Stack:
         Raises:
             SetupError: another stack uses the same data, the port is taken, or a part fails.
         """
+        from worker.migrate import upgrade_at  # noqa: PLC0415  # Alembic is slow to import
+
         self.data.mkdir(parents=True, exist_ok=True)
         try:
             self._lock.acquire(timeout=0)
@@ -66,7 +68,7 @@ class Stack:
         if not self.database_url:
             self._postgres = EmbeddedPostgres(self.data / "postgres")
             self.database_url = self._postgres.url
-        migrate.upgrade_at(self.database_url)
+        upgrade_at(self.database_url)
         broker_url = self._settings.broker_url
         if not broker_url:
             self._redis = EmbeddedRedis(self.data)

@@ -3,7 +3,6 @@
 from typing import Annotated
 
 import typer
-import uvicorn
 from rich.console import Console
 
 from worker import logs
@@ -12,11 +11,7 @@ from worker.dispatch.celery_app import make_app
 from worker.dispatch.publish import Announcer, Publisher
 from worker.dispatch.serve import AHEAD, Service
 from worker.dispatch.tasks import register
-from worker.gateway import corrections
-from worker.gateway.app import create_app
-from worker.gateway.webhooks import Intake
 from worker.local import Stack, addresses
-from worker.migrate import upgrade_at
 from worker.settings import load_settings
 
 GATEWAY_THREADS = 16
@@ -28,6 +23,12 @@ StopOnEof = Annotated[
 
 def gateway(stop_on_eof: StopOnEof = False) -> None:
     """Accept webhooks over HTTP."""
+    import uvicorn  # noqa: PLC0415  # a quarter of a second that no other command should wait
+
+    from worker.gateway import corrections  # noqa: PLC0415
+    from worker.gateway.app import create_app  # noqa: PLC0415
+    from worker.gateway.webhooks import Intake  # noqa: PLC0415
+
     settings = load_settings()
     logs.configure(settings.log_level)
     if stop_on_eof:
@@ -93,6 +94,8 @@ def sweep(
 
 def migrate() -> None:
     """Bring the database's schema up to date."""
+    from worker.migrate import upgrade_at  # noqa: PLC0415  # Alembic is slow to import
+
     settings = load_settings()
     logs.configure(settings.log_level)
     upgrade_at(addresses(settings).database_url)

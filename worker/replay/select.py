@@ -12,6 +12,7 @@ from sqlalchemy import (
     BindParameter,
     ColumnElement,
     Select,
+    Text,
     bindparam,
     cast,
     column,
@@ -30,7 +31,7 @@ from worker.tickets.states import State
 
 EXAMPLES, SAMPLED = 5, 200
 """How many tickets a plan shows, and from how many it estimates tokens and time."""
-bad_outputs = table("bad_outputs_v1", column("attempt_id"), column("kind"))
+bad_outputs = table("bad_outputs_v1", column("attempt_id"), column("kind", Text()))
 
 NAMED: dict[str, InstrumentedAttribute[Any]] = {
     "source": Ticket.source,
@@ -65,21 +66,23 @@ def look(session: Session, selection: Selection) -> Found:
         TriageError: a filter has a value that no ticket has; names those there are.
     """
     refuse_unknown(session, selection)
+    tickets, examples, *means = session.execute(looked_for(selection)).one()
+    return Found(tickets, examples, *(None if mean is None else float(mean) for mean in means))
+
+
+def looked_for(selection: Selection) -> Select[Any]:
+    """The statement behind `look`: the selection is made once, then counted and sampled."""
     found = chosen(selection).cte("chosen").prefix_with("materialized", dialect="postgresql")
     count = select(func.count()).select_from(found).scalar_subquery()
     some = func.array(select(found.c.ticket_id).limit(EXAMPLES).scalar_subquery())
     sampled = select(found.c.base_attempt_id).limit(SAMPLED)
-    row = session.execute(
-        select(
-            count,
-            some,
-            func.avg(Attempt.prompt_tokens),
-            func.avg(Attempt.output_tokens),
-            func.avg(Attempt.engine_ms),
-        ).where(Attempt.id.in_(sampled))
-    ).one()
-    tickets, examples, *means = row
-    return Found(tickets, examples, *(None if mean is None else float(mean) for mean in means))
+    return select(
+        count,
+        some,
+        func.avg(Attempt.prompt_tokens),
+        func.avg(Attempt.output_tokens),
+        func.avg(Attempt.engine_ms),
+    ).where(Attempt.id.in_(sampled))
 
 
 def chosen(selection: Selection) -> Select[int, int | None]:
