@@ -1,5 +1,4 @@
-"""Replays: a plan over a million attempts, a replay's speed beside live work's, and what a replay
-running costs live tickets."""
+"""What a replay costs: its speed beside live work's, and what live tickets notice of it."""
 
 import itertools
 import os
@@ -17,26 +16,12 @@ from pathlib import Path
 import httpx
 from sqlalchemy import text
 
+from bench.report import fact, row, write_section
 from bench.stack import WARM_UP, post, send, wait_until_done
 from bench.workload import workload
-from worker import migrate
 from worker.database import Sessions, opened, transaction
-from worker.embedded import EmbeddedPostgres
 from worker.local import Stack, free_port
 from worker.settings import load_settings
-
-REPOSITORY = Path(__file__).parent.parent
-MILLION = 1_000_000
-FILL = REPOSITORY / "tests/integration/many_tickets.sql"
-PLANS = {
-    "no filter": [],
-    "a profile": ["--profile", "nemo-awq-32k"],
-    "two reasons": ["--reason", "check_failed", "--reason", "below_threshold"],
-    "language, category and confidence": [
-        "--language", "ja", "--category", "outage", "--confidence-below", "0.9",
-    ],
-    "a sample of 5,000": ["--sample", "5000"],
-}  # fmt: skip
 
 TICKETS = 200
 REPLAYED = 5_000
@@ -74,47 +59,12 @@ update tickets set attempt_id = tried.id from tried where tickets.id = tried.tic
 
 
 def measure(rounds: int) -> None:
-    print("a plan over a million attempts", flush=True)
-    plans = plan_seconds(rounds)
     with stack() as (running, sessions):
         print("a replay's speed", flush=True)
         live, replayed = speeds(running, sessions, rounds)
         print("live tickets beside a replay", flush=True)
         beside = {rate: live_p95(running, sessions, rate, rounds) for rate in RATES}
-    write(plans, live, replayed, beside)
-
-
-def plan_seconds(rounds: int) -> dict[str, list[float]]:
-    """Seconds that `triage replay plan` takes, from start to end, for each selection."""
-    with tempfile.TemporaryDirectory(prefix="triage-bench-", ignore_cleanup_errors=True) as path:
-        server = EmbeddedPostgres(Path(path))
-        migrate.upgrade_at(server.url)
-        with opened(server.url, pool_size=1) as sessions:
-            engine = sessions.kw["bind"].execution_options(isolation_level="AUTOCOMMIT")
-            with engine.connect() as connection:
-                connection.execute(text("set statement_timeout = 0"))
-                for statement in FILL.read_text().split(";\n"):
-                    if statement.strip():
-                        connection.execute(text(statement.replace(":tickets", str(MILLION))))
-                connection.execute(text("vacuum full analyze tickets"))
-                connection.execute(text("vacuum analyze"))
-        environment = {**os.environ, "TRIAGE_DATABASE_URL": server.url,
-                       "TRIAGE_BROKER_URL": "memory://"}  # fmt: skip
-        taken = {
-            name: [timed(["replay", "plan", *words], environment) for _ in range(rounds + 1)][1:]
-            for name, words in PLANS.items()
-        }
-        server.stop()
-    return taken
-
-
-def timed(words: Sequence[str], environment: dict[str, str]) -> float:
-    started = time.perf_counter()
-    subprocess.run(
-        [sys.executable, "-m", "worker.cli.main", *words],
-        check=True, capture_output=True, env=environment,
-    )  # fmt: skip
-    return time.perf_counter() - started
+    write(live, replayed, beside)
 
 
 @contextmanager
@@ -236,16 +186,12 @@ def write_ids(running: Stack, ids: Sequence[int]) -> Path:
 
 
 def write(
-    plans: dict[str, list[float]],
     live: list[float],
     replayed: list[float],
     beside: dict[float, tuple[list[float], list[float]]],
 ) -> None:
     median = statistics.median
     rows = [
-        row(f"`triage replay plan`, seconds: {name}", taken, 2) for name, taken in plans.items()
-    ]
-    rows += [
         fact("replay / live, tickets per second", f"{median(replayed) / median(live):.2f}",
              "ratio of the medians"),
         row("live, tickets/s", live, 1),
@@ -260,9 +206,8 @@ def write(
         ]  # fmt: skip
     write_section(
         "Replay",
-        text="Plans: the command from start to end over a million attempts as wide as real ones. "
-        f"Speed: the demonstration model, the same {TICKETS} tickets live and as a replay, in turn. "
-        f"Live tickets come at random moments for {LIVE_S:g} s, without a replay and beside one of "
+        text=f"The demonstration model: the same {TICKETS} tickets live and as a replay, in turn; "
+        f"live tickets at random moments for {LIVE_S:g} s, without a replay and beside one of "
         f"{REPLAYED:,} tickets that began 3 s earlier.",
         rows=rows,
     )

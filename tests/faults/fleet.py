@@ -37,7 +37,7 @@ where claimed_by is not null or claimed_until is not null
 union all
 select tickets.id, tickets.state, tickets.attempts, 'an attempt is missing or open'
 from tickets
-left join attempts on attempts.ticket_id = tickets.id
+left join attempts on attempts.ticket_id = tickets.id and attempts.replay_id is null
 group by tickets.id
 having count(attempts.id) <> tickets.attempts
     or count(*) filter (where attempts.outcome = 'running') > 0
@@ -45,8 +45,14 @@ union all
 select tickets.id, tickets.state, tickets.attempts, 'answered twice, or not by its own attempt'
 from tickets
 left join attempts
-    on attempts.ticket_id = tickets.id and attempts.outcome in ('replied', 'needs_human')
-left join replies on replies.ticket_id = tickets.id
+    on attempts.ticket_id = tickets.id
+    and attempts.replay_id is null
+    and attempts.outcome in ('replied', 'needs_human')
+left join (
+    select replies.* from replies join attempts on attempts.id = attempt_id
+    where attempts.replay_id is null
+) as replies
+    on replies.ticket_id = tickets.id
 group by tickets.id
 having count(distinct attempts.id) > 1
     or count(distinct replies.id) > 1
@@ -158,6 +164,14 @@ class Fleet:
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
+
+    def triage(self, *words: object) -> subprocess.Popen[bytes]:
+        """Run a command of `triage`."""
+        with (self._folder / "cli.log").open("ab") as log:
+            return subprocess.Popen(
+                [sys.executable, "-m", "worker.cli.main", *map(str, words)],
+                env=self._environment(self._settings), stdout=log, stderr=log,
+            )  # fmt: skip
 
     def post(self, external_id: str, body: str = GERMAN, *, delivery_id: str = "") -> int:
         """Send a ticket once; the HTTP status, 0 if there was no answer."""
