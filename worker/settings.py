@@ -46,6 +46,11 @@ class Settings(BaseSettings):
         None, min_length=16, description="Bearer token for the gateway's /api; without one it is "
         "closed.",
     )  # fmt: skip
+    ops_password: SecretStr | None = Field(
+        None, min_length=8, description="Password of the gateway's /ops page (any user name: it is "
+        "the one that corrections are signed with). Needed where the gateway can be reached from "
+        "elsewhere, unless there is an API token.",
+    )  # fmt: skip
     webhook_secrets: dict[str, SecretStr] = Field(
         default_factory=dict,
         description="Signing secret of each source, e.g. TRIAGE_WEBHOOK_SECRETS__ZENDESK=…. "

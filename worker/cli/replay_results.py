@@ -2,8 +2,6 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
-from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,7 +9,6 @@ import typer
 from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
-from sqlalchemy.orm import Session
 
 from schemas.reply import LABELS
 from worker.cli import compose
@@ -99,9 +96,10 @@ def compare(
             for pair in comparing.pairs(session, replay_id, ticket):
                 typer.echo(json.dumps(comparing.side_by_side(pair), ensure_ascii=False))
             return
-        shown = changed(session, replay_id, ticket, most=len(ticket) if ticket else examples)
+        most = len(ticket) if ticket else examples
+        shown = comparing.changed(session, replay_id, ticket, most=most)
         if html:
-            on_page = changed(session, replay_id, ticket, most=PAGE_EXAMPLES)
+            on_page = comparing.changed(session, replay_id, ticket, most=PAGE_EXAMPLES)
             with compose.output(html) as file:
                 file.write(page(replay, measured, on_page))
         console = Console(highlight=False)
@@ -113,15 +111,6 @@ def compare(
 
 
 PAGE_EXAMPLES = 100
-
-
-def changed(
-    session: Session, replay_id: int, ticket_ids: Sequence[int] | None, *, most: int
-) -> list[Pair]:
-    """The first tickets that changed; those that were asked for, changed or not."""
-    with closing(comparing.pairs(session, replay_id, ticket_ids)) as pairs:
-        wanted = (pair for pair in pairs if pair.is_changed or ticket_ids)
-        return list(islice(wanted, most))
 
 
 def summary_tables(replay: Mapping[str, Any], measured: Mapping[str, Any]) -> list[Any]:

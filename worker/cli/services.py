@@ -28,6 +28,8 @@ def gateway(stop_on_eof: StopOnEof = False) -> None:
     from worker.gateway import corrections  # noqa: PLC0415
     from worker.gateway.app import create_app  # noqa: PLC0415
     from worker.gateway.webhooks import Intake  # noqa: PLC0415
+    from worker.ops import pages  # noqa: PLC0415
+    from worker.ops.access import Access  # noqa: PLC0415
 
     settings = load_settings()
     logs.configure(settings.log_level)
@@ -36,10 +38,15 @@ def gateway(stop_on_eof: StopOnEof = False) -> None:
     sessions = compose.open_database(settings, pool_size=GATEWAY_THREADS)
     announcer = Announcer(compose.make_publisher(settings, sessions))
     intake = Intake(settings, sessions, announcer)
+    taxonomy = compose.read_taxonomy(settings)
+    access = Access.for_host(
+        settings.gateway_host, password=settings.ops_password, token=settings.api_token
+    )
     app = create_app(
         intake,
         sessions,
-        corrections.router(sessions, compose.read_taxonomy(settings), settings.api_token),
+        corrections.router(sessions, taxonomy, settings.api_token),
+        pages.router(sessions, taxonomy, access),
         max_body_bytes=settings.max_body_bytes,
         threads=GATEWAY_THREADS,
     )

@@ -6,8 +6,10 @@ only be said that they changed.
 
 from collections import Counter, defaultdict
 from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import islice
 from typing import Any
 
 from sqlalchemy import func, select
@@ -135,6 +137,15 @@ def found_in(attempt: Any) -> Any:
         .where(Finding.attempt_id == attempt.id)
         .scalar_subquery()
     )
+
+
+def changed(
+    session: Session, replay_id: int, ticket_ids: Sequence[int] | None = None, *, most: int
+) -> list[Pair]:
+    """The first tickets that changed; of those that are asked for by id also the others."""
+    with closing(pairs(session, replay_id, ticket_ids)) as found:
+        wanted = (pair for pair in found if pair.is_changed or ticket_ids)
+        return list(islice(wanted, most))
 
 
 def summary(compared: Iterator[Pair]) -> dict[str, Any]:

@@ -1,0 +1,1 @@
+"""The built-in page for operators: looks at tickets and replays, and takes corrections."""

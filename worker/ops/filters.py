@@ -1,0 +1,74 @@
+"""What the lists are held to, as it stands in a page's address."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Annotated
+from urllib.parse import urlencode
+
+from fastapi import Depends, HTTPException, Request
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from sqlalchemy import ColumnElement
+
+from schemas.mistakes import first_mistake
+from worker.tickets.rows import Ticket
+from worker.tickets.states import State
+
+LARGEST = 2**63 - 1
+"""The largest id that Postgres can have."""
+PERIODS = {
+    "1h": timedelta(hours=1),
+    "24h": timedelta(days=1),
+    "7d": timedelta(days=7),
+    "30d": timedelta(days=30),
+    "90d": timedelta(days=90),
+}
+
+
+class Filters(BaseModel):
+    """Tickets received within `period` until now; the others are equal to what is given."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    period: str = Field("7d", pattern=f"^({'|'.join(PERIODS)})$")
+    source: str = Field("", max_length=100)
+    language: str = Field("", pattern="^([a-z]{2,3})?$")
+    state: State | None = None
+    before: int | None = Field(
+        None, ge=1, le=LARGEST, description="Tickets with smaller ids, for paging."
+    )
+    refresh: int | None = Field(None, ge=5, le=3600, description="Seconds between reloads.")
+
+    @property
+    def is_hourly(self) -> bool:
+        """Whether the flow is told by the hour; else by the day."""
+        return PERIODS[self.period] <= timedelta(days=1)
+
+    def conditions(self) -> list[ColumnElement[bool]]:
+        given: list[ColumnElement[bool]] = [
+            Ticket.received_at >= datetime.now(UTC) - PERIODS[self.period]
+        ]
+        if self.source:
+            given.append(Ticket.source == self.source)
+        if self.language:
+            given.append(Ticket.language == self.language)
+        return given
+
+    def address(self, **changes: object) -> str:
+        """The query of the same page with some filters changed."""
+        given = self.model_dump(mode="json", exclude_defaults=True) | changes
+        return "?" + urlencode({name: value for name, value in given.items() if value})
+
+
+def filters_of(request: Request) -> Filters:
+    """The filters in a page's address; what a form left empty is not given.
+
+    Raises:
+        HTTPException: 422, one of them makes no sense.
+    """
+    given = {name: value for name, value in request.query_params.items() if value}
+    try:
+        return Filters.model_validate(given)
+    except ValidationError as error:
+        raise HTTPException(422, first_mistake(error, whole="filters")) from error
+
+
+Given = Annotated[Filters, Depends(filters_of)]

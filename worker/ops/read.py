@@ -1,0 +1,112 @@
+"""What the pages show, as JSON. Writes nothing."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Select, func, select, table, text
+from sqlalchemy import column as sql_column
+from sqlalchemy.orm import Session
+
+from worker.ops.filters import Filters
+from worker.tickets import read
+from worker.tickets.rows import Attempt, Reply, Rerun, Ticket, Worker
+from worker.tickets.states import State
+
+PAGE = 50
+
+
+def counts(session: Session, filters: Filters) -> dict[str, int]:
+    """Tickets by state."""
+    rows = session.execute(
+        select(Ticket.state, func.count()).where(*filters.conditions()).group_by(Ticket.state)
+    )
+    return dict.fromkeys(State, 0) | {row[0]: row[1] for row in rows}
+
+
+def oldest_wait_s(session: Session) -> float:
+    """How long the oldest ticket that is due has waited, in seconds."""
+    waited = select(func.extract("epoch", func.now() - func.min(Ticket.not_before))).where(
+        Ticket.state == State.RECEIVED, Ticket.not_before <= func.now()
+    )
+    return float(session.execute(waited).scalar() or 0)
+
+
+def bad_kinds(session: Session, filters: Filters) -> Sequence[tuple[str, int]]:
+    """Kinds of bad outputs among the results that tickets show, most frequent first."""
+    bad = table("bad_outputs_v1", sql_column("attempt_id"), sql_column("kind"))
+    rows = session.execute(
+        select(bad.c.kind, func.count())
+        .join(Ticket, Ticket.attempt_id == bad.c.attempt_id)
+        .where(*filters.conditions())
+        .group_by(bad.c.kind)
+        .order_by(func.count().desc())
+    )
+    return [(kind, count) for kind, count in rows]
+
+
+def flow(session: Session, filters: Filters) -> Sequence[Any]:
+    """Tickets received by hour or day, as (at, received, replied, needs a person)."""
+    unit = "hour" if filters.is_hourly else "day"
+    at = func.date_trunc(text(f"'{unit}'"), Ticket.received_at)
+    return session.execute(
+        select(
+            at,
+            func.count(),
+            func.count().filter(Ticket.state == State.REPLIED),
+            func.count().filter(Ticket.state == State.NEEDS_HUMAN),
+        )
+        .where(*filters.conditions())
+        .group_by(at)
+        .order_by(at)
+    ).all()
+
+
+def sources(session: Session) -> Sequence[str]:
+    """Every source there is, each found by one step in an index."""
+    first = select(func.min(Ticket.source).label("source")).cte("sources", recursive=True)
+    further = select(func.min(Ticket.source)).where(Ticket.source > first.c.source)
+    every = first.union_all(
+        select(further.correlate(first).scalar_subquery()).where(first.c.source.is_not(None))
+    )
+    return session.scalars(select(every.c.source).where(every.c.source.is_not(None))).all()
+
+
+def newest(session: Session, filters: Filters) -> list[dict[str, Any]]:
+    """A page of tickets, newest first, as `tickets.read.reports` gives them."""
+    ids: Select[int] = select(Ticket.id).where(*filters.conditions())
+    if filters.state:
+        ids = ids.where(Ticket.state == filters.state)
+    if filters.before:
+        ids = ids.where(Ticket.id < filters.before)
+    found = session.scalars(ids.order_by(Ticket.id.desc()).limit(PAGE)).all()
+    return read.reports(session, found)
+
+
+def workers(session: Session) -> Sequence[Worker]:
+    return session.scalars(select(Worker).order_by(Worker.started_at)).all()
+
+
+def ticket(session: Session, ticket_id: int) -> dict[str, Any] | None:
+    """One ticket with all that was made of it; None if there is no such ticket."""
+    found = session.get(Ticket, ticket_id)
+    if found is None:
+        return None
+    [report] = read.reports(session, [ticket_id])
+    tries = session.execute(
+        select(Attempt, Reply)
+        .outerjoin(Reply, Reply.attempt_id == Attempt.id)
+        .where(Attempt.ticket_id == ticket_id)
+        .order_by(Attempt.id)
+    ).all()
+    findings = read.findings_of(session, [attempt.id for attempt, _ in tries])
+    return {
+        "row": found,
+        "report": report,
+        "tries": [
+            {"attempt": attempt, "reply": reply, "findings": findings.get(attempt.id, [])}
+            for attempt, reply in tries
+        ],
+        "reruns": session.scalars(
+            select(Rerun).where(Rerun.ticket_id == ticket_id).order_by(Rerun.id)
+        ).all(),
+    }

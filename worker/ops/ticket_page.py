@@ -1,0 +1,92 @@
+"""One ticket: what was written, its journey, what it shows, and the form that corrects it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import HTTPException
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
+from pydantic import ValidationError
+
+from schemas.correction import CorrectionRequest
+from schemas.mistakes import first_mistake
+from schemas.reply import LABELS, label_values
+from schemas.taxonomy import Taxonomy
+from worker.database import Sessions, transaction
+from worker.ops import read
+from worker.ops.access import Access
+from worker.ops.rendering import render
+from worker.tickets import store
+
+TEXTS = ("summary", "reply")
+
+
+@dataclass(frozen=True, slots=True)
+class TicketPage:
+    """The page of a ticket, and what its form does."""
+
+    sessions: Sessions
+    taxonomy: Taxonomy
+    access: Access
+
+    def show(
+        self, ticket_id: int, user: str, *, form: Mapping[str, str] | None = None, mistake: str = ""
+    ) -> HTMLResponse:
+        """The page; with a `form` that was refused, what stands in it stays.
+
+        Raises:
+            HTTPException: 404, there is no such ticket.
+        """
+        found = self._found(ticket_id)
+        path = f"/ops/tickets/{ticket_id}/corrections"
+        return render(
+            "ticket.html",
+            status=422 if mistake else 200,
+            user=user,
+            **found,
+            allowed=label_values(self.taxonomy),
+            texts=TEXTS,
+            shown={"by": "", "note": "", **current(found["report"]), **(form or {})},
+            path=path,
+            token=self.access.form_token(user, path),
+            mistake=mistake,
+        )
+
+    def correct(self, ticket_id: int, form: Mapping[str, str], user: str) -> Response:
+        """Keep what was changed in the form; back to the page, with the mistake if there is one.
+
+        Raises:
+            HTTPException: 404, there is no such ticket.
+        """
+        values = changed(form, current(self._found(ticket_id)["report"]))
+        if not values:
+            return self.show(ticket_id, user, form=form, mistake="Nothing was changed.")
+        given = {"by": user or form.get("by", ""), "note": form.get("note") or None,
+                 "values": values}  # fmt: skip
+        try:
+            correction = CorrectionRequest.model_validate(given, context=self.taxonomy)
+        except ValidationError as error:
+            mistake = first_mistake(error, whole="correction")
+            return self.show(ticket_id, user, form=form, mistake=mistake)
+        with transaction(self.sessions) as session:
+            store.correct(
+                session, ticket_id, correction.values, by=correction.by, note=correction.note
+            )
+        return RedirectResponse(f"/ops/tickets/{ticket_id}#corrections", status_code=303)
+
+    def _found(self, ticket_id: int) -> dict[str, Any]:
+        with transaction(self.sessions) as session:
+            found = read.ticket(session, ticket_id)
+        if found is None:
+            raise HTTPException(404, f"there is no ticket {ticket_id}")
+        return found
+
+
+def current(report: Mapping[str, Any]) -> dict[str, str]:
+    """Each field's value that counts: the newest correction, else the model's."""
+    values = {field: report[field] or "" for field in (*LABELS, *TEXTS)}
+    return values | {one["field"]: one["value"] for one in report["corrections"]}
+
+
+def changed(form: Mapping[str, str], now: Mapping[str, str]) -> dict[str, str]:
+    return {field: form[field] for field in now if form.get(field, "") not in ("", now[field])}
