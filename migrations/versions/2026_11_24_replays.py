@@ -1,5 +1,7 @@
 """Replays: what a desk was set to, which attempt counts, and the tickets that are run again."""
 
+from pathlib import Path
+
 import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
@@ -37,6 +39,9 @@ LEAST_CONFIDENCE = """
 """
 
 
+VIEWS = Path(__file__).parent.parent / "views"
+
+
 def upgrade() -> None:
     op.create_table(
         "desks",
@@ -69,6 +74,8 @@ def upgrade() -> None:
     )
     know_the_attempts()
     create_reruns()
+    for name in ("bad_attempts_v1", "bad_outputs_v1_from_bad_attempts"):
+        op.execute((VIEWS / f"{name}.sql").read_text(encoding="utf-8"))
 
 
 def know_the_attempts() -> None:
@@ -206,6 +213,9 @@ def downgrade() -> None:
         " where id in (select ticket_id from reruns where promoted_at is not null)"
     )
     op.drop_table("reruns")
+    op.execute("drop view bad_outputs_v1")
+    op.execute("drop view bad_attempts_v1")
+    op.execute((VIEWS / "bad_outputs_v1.sql").read_text(encoding="utf-8"))
     op.drop_column("tickets", "attempt_id")
     op.drop_index("ix_replies_unsure", "replies")
     op.drop_index("ix_replies_selection", "replies")

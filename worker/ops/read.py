@@ -33,7 +33,7 @@ def oldest_wait_s(session: Session) -> float:
 
 def bad_kinds(session: Session, filters: Filters) -> Sequence[tuple[str, int]]:
     """Kinds of bad outputs among the results that tickets show, most frequent first."""
-    bad = table("bad_outputs_v1", sql_column("attempt_id"), sql_column("kind"))
+    bad = table("bad_attempts_v1", sql_column("attempt_id"), sql_column("kind"))
     rows = session.execute(
         select(bad.c.kind, func.count())
         .join(Ticket, Ticket.attempt_id == bad.c.attempt_id)

@@ -31,7 +31,7 @@ from worker.tickets.states import State
 
 EXAMPLES, SAMPLED = 5, 200
 """How many tickets a plan shows, and from how many it estimates tokens and time."""
-bad_outputs = table("bad_outputs_v1", column("attempt_id"), column("kind", Text()))
+bad_attempts = table("bad_attempts_v1", column("attempt_id"), column("kind", Text()))
 
 NAMED: dict[str, InstrumentedAttribute[Any]] = {
     "source": Ticket.source,
@@ -118,8 +118,8 @@ def conditions(selection: Selection) -> list[ColumnElement[bool]]:
         corrected = Ticket.id.in_(select(Correction.ticket_id))
         given.append(corrected if selection.corrected else ~corrected)
     if selection.reason:
-        is_bad = bad_outputs.c.kind.in_(selection.reason)
-        given.append(Ticket.attempt_id.in_(select(bad_outputs.c.attempt_id).where(is_bad)))
+        is_bad = bad_attempts.c.kind.in_(selection.reason)
+        given.append(Ticket.attempt_id.in_(select(bad_attempts.c.attempt_id).where(is_bad)))
     given += named(selection, Ticket)
     if of_attempt := named(selection, Attempt):
         given.append(Ticket.attempt_id.in_(select(Attempt.id).where(*of_attempt)))
