@@ -18,6 +18,7 @@ from schemas.taxonomy import Taxonomy
 from tests.integration.conftest import Broker
 from tests.replies import GERMAN_BODY, written
 from worker.database import Sessions, transaction
+from worker.dispatch.celery_app import DEAD
 from worker.dispatch.publish import Publisher
 from worker.dispatch.runtime import Runtime
 from worker.dispatch.tasks import triage_one
@@ -409,3 +410,23 @@ def test_an_age_that_is_none_is_refused(triage: Triage, age: str) -> None:
     refused = triage("purge", "--older-than", age, "--yes", "--by", "Ana")
 
     assert "such as 90d" in str(refused.exception)
+
+
+def test_messages_that_nobody_could_read_are_listed_and_discarded(
+    sessions: Sessions, broker: Broker, triage: Triage
+) -> None:
+    letter = {"reason": "cannot be decoded: x", "queue": "triage.live", "body": "{"}
+    with broker.app.producer_or_acquire() as producer:
+        for _ in range(2):
+            producer.publish(letter, exchange="", routing_key=DEAD.name, declare=[DEAD])
+
+    first, again = (triage("dead", "messages").stdout.splitlines() for _ in range(2))
+    asked = triage("dead", "messages", "--discard", "--by", "Ana", input="n\n")
+    done = triage("dead", "messages", "--discard", "--by", "Ana", "--reason", "junk", input="y\n")
+
+    assert [json.loads(line) for line in first] == [letter, letter]
+    assert again == first, "they stay where they are"
+    assert asked.exit_code == 1
+    assert "2 messages discarded" in done.stdout
+    assert triage("dead", "messages").stdout == ""
+    assert acts(sessions) == [("dead messages discard", "Ana", "junk")]

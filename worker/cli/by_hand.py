@@ -18,7 +18,8 @@ from schemas.mistakes import first_mistake
 from worker.cli import compose
 from worker.database import opened, transaction
 from worker.dispatch.celery_app import make_app
-from worker.dispatch.publish import Publisher
+from worker.dispatch.dead_letters import discard_letters, letters
+from worker.dispatch.publish import BROKER_DOWN, Publisher
 from worker.errors import TriageError
 from worker.local import addresses
 from worker.settings import load_settings
@@ -156,6 +157,37 @@ def export(
         for one in read.dead_letters(session):
             whole = one | {"tries": read.attempts_of(session, one["id"])}
             file.write(json.dumps(whole, ensure_ascii=False) + "\n")
+
+
+@dead.command()
+def messages(
+    limit: Annotated[int, typer.Option(min=1)] = 50,
+    *,
+    discard: Annotated[bool, typer.Option("--discard", help="Throw them all away; asks.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    by: By,
+    reason: Reason = None,
+) -> None:
+    """List the messages that no worker could read, as JSONL: why, from which queue, what they say.
+
+    They are no tickets: losing one loses nothing.
+    """
+    broker = make_app(addresses(load_settings()))
+    try:
+        if not discard:
+            for letter in letters(broker, limit=limit):
+                typer.echo(json.dumps(letter, ensure_ascii=False))
+            return
+        if not yes:
+            typer.confirm("Discard all messages that no worker could read?", abort=True)
+        count = discard_letters(broker)
+    except BROKER_DOWN as error:
+        raise TriageError(f"the broker cannot be reached: {error}") from error
+    with compose.one_transaction() as session:
+        store.act(
+            session, "dead messages discard", by=by, reason=reason, result={"messages": count}
+        )
+    Console().print(f"{count} messages discarded.", highlight=False)
 
 
 def choose(session: Session, ids: Sequence[int] | None, *, all_: bool) -> list[int]:

@@ -1,6 +1,7 @@
 """Puts messages that nobody can work on aside, with the reason, before they reach a task."""
 
 import json
+from itertools import islice
 from typing import Any
 
 from celery import Celery
@@ -29,6 +30,30 @@ def put_aside(app: Celery, message: Message, reason: str) -> None:
         )  # fmt: skip
     message.ack()
     log.error("message_put_aside", reason=reason, queue=queue)
+
+
+def letters(app: Celery, *, limit: int) -> list[dict[str, Any]]:
+    """The first messages that were put aside, as `put_aside` wrote them; they stay where they are.
+
+    Raises:
+        One of BROKER_DOWN: the broker cannot be reached.
+    """
+    with app.connection_for_write() as connection, connection.channel() as channel:
+        dead = DEAD(channel)
+        dead.declare()
+        taken = list(islice(iter(dead.get, None), limit))
+        found = [message.decode() for message in taken]
+        for message in taken:
+            message.requeue()
+    return found
+
+
+def discard_letters(app: Celery) -> int:
+    """Throw all messages away that were put aside; how many it were."""
+    with app.connection_for_write() as connection, connection.channel() as channel:
+        dead = DEAD(channel)
+        dead.declare()
+        return int(dead.purge() or 0)
 
 
 def why_unusable(message: Message) -> str | None:
