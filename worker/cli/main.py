@@ -11,6 +11,7 @@ import typer
 from worker.cli import (
     by_hand,
     demo,
+    doctor,
     enqueue,
     export,
     quality,
@@ -18,6 +19,7 @@ from worker.cli import (
     replay_results,
     retention,
     services,
+    status,
     taxonomy,
     tickets,
 )
@@ -37,6 +39,8 @@ app.command("gateway")(services.gateway)
 app.command("worker")(services.worker)
 app.command("sweep")(services.sweep)
 app.command("migrate")(services.migrate)
+app.command("status")(status.status)
+app.command("doctor")(doctor.doctor)
 app.command("enqueue")(enqueue.enqueue)
 app.command("correct")(by_hand.correct)
 app.command("export")(export.export)

@@ -3,12 +3,20 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ForeignKey, Identity, Index, func, text
+from sqlalchemy import ForeignKey, Identity, Index, TextClause, func, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from worker.tickets.rows.row import Journey, Row, known_states
 
 RECEIVED = text("state = 'received'")
+
+
+EPOCH = "'2000-01-01 00:00:00+00'::timestamp with time zone"
+
+
+def hour_of(column: str) -> TextClause:
+    """The hour by which the views `ops_*` group, as an index has it."""
+    return text(f"date_bin('01:00:00'::interval, {column}, {EPOCH})")
 
 
 class Ticket(Journey, Row):
@@ -27,6 +35,18 @@ class Ticket(Journey, Row):
         Index("ix_tickets_announced_at", "announced_at", postgresql_where=RECEIVED),
         Index("ix_tickets_leased", "claimed_until", postgresql_where=text("state = 'triaging'")),
         Index("ix_tickets_received_at", "received_at"),
+        Index(
+            "ix_tickets_hour",
+            hour_of("received_at"),
+            postgresql_include=[
+                "received_at",
+                "source",
+                "language",
+                "state",
+                "attempt_id",
+                "reply_id",
+            ],
+        ),
         Index(
             "ix_tickets_selection",
             "received_at",
@@ -57,7 +77,11 @@ class Delivery(Row):
     """One webhook delivery that was accepted. `repeats` counts its re-deliveries."""
 
     __tablename__ = "deliveries"
-    __table_args__ = (Index("uq_deliveries_key", "source", "delivery_key", unique=True),)
+    __table_args__ = (
+        Index("uq_deliveries_key", "source", "delivery_key", unique=True),
+        Index("ix_deliveries_source_received_at", "source", "received_at"),
+        Index("ix_deliveries_hour", hour_of("received_at")),
+    )
 
     id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
     source: Mapped[str]
@@ -105,6 +129,7 @@ class Attempt(Row):
             "id",
             postgresql_where=text("outcome in ('retry', 'crashed', 'lost')"),
         ),
+        Index("ix_attempts_hour", hour_of("started_at")),
         Index("ix_attempts_needs_human", "id", postgresql_where=text("outcome = 'needs_human'")),
     )
 

@@ -1,0 +1,164 @@
+"""The views for dashboards, on rows that are known; the role that reads them and nothing else."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, text
+from sqlalchemy.exc import ProgrammingError
+
+from tests.conftest import REPOSITORY
+from worker.database import Sessions, transaction
+from worker.tickets.rows import Row
+
+KNOWN = Path(__file__).with_name("known_rows.sql")
+PAGE = REPOSITORY / "docs" / "views.md"
+
+
+@pytest.fixture
+def known(sessions: Sessions) -> Sessions:
+    with transaction(sessions) as session:
+        for statement in KNOWN.read_text().split(";\n"):
+            session.execute(text(statement.replace(":", r"\:")))
+    return sessions
+
+
+def rows(sessions: Sessions, query: str) -> list[tuple[Any, ...]]:
+    with transaction(sessions) as session:
+        return [tuple(row) for row in session.execute(text(query))]
+
+
+EXPECTED: dict[str, tuple[str, list[tuple[Any, ...]]]] = {
+    "flow": (
+        "select to_char(hour, 'HH24'), source, received, ignored, in_flight, replied, needs_human, "
+        "dead from ops_flow_v1 where hour < '2026-04-01' order by hour, source",
+        [("10", "zendesk", 3, 1, 0, 2, 0, 0), ("11", "zammad", 2, 0, 0, 0, 2, 1)],
+    ),
+    "what waits": ("select source, in_flight from ops_flow_v1 where hour > '2026-04-01'",
+                   [("generic", 1)]),
+    "deliveries": (
+        "select to_char(hour, 'HH24'), source, deliveries, duplicates from ops_deliveries_v1 "
+        "where hour < '2026-04-01' order by hour, source",
+        [("10", "zendesk", 3, 2), ("11", "zammad", 2, 0)],
+    ),
+    "sources": (
+        "select source, to_char(last_event_at, 'HH24:MI'), silent_s > 86400 from ops_sources_v1 "
+        "where source <> 'generic' order by source",
+        [("zammad", "11:40", True), ("zendesk", "10:50", True)],
+    ),
+    "backlog": ("select queue, waiting, in_work, round(oldest_s) from ops_backlog_v1",
+                [("triage.live", 1, 0, 60)]),
+    "time to triage": (
+        "select to_char(hour, 'HH24'), language, priority, tickets, p50_s::float, p95_s::float "
+        "from ops_time_to_triage_v1 order by hour, priority",
+        [("10", "de", "high", 2, 15.0, 19.5), ("11", "ja", "low", 1, 30.0, 30.0),
+         ("11", None, None, 1, 60.0, 60.0)],
+    ),
+    "dispositions": (
+        "select language, category, tickets, auto, suggest, human from ops_dispositions_v1 "
+        "order by language, category",
+        [("de", "billing", 1, 1, 0, 0), ("de", "returns", 1, 0, 1, 0),
+         ("ja", "returns", 1, 0, 0, 1), (None, None, 1, 0, 0, 1)],
+    ),
+    "corrections": ("select field, language, category, corrected from ops_corrections_v1",
+                    [("category", "de", "returns", 1)]),
+    "confusion": (
+        "select field, model, person, tickets from ops_confusion_v1 order by field",
+        [("category", "returns", "billing", 1), ("priority", "high", "high", 1),
+         ("sentiment", "negative", "negative", 1), ("type", "problem", "problem", 1)],
+    ),
+    "calibration": (
+        "select field, bucket, labels, confidence, share_right from ops_calibration_v1 "
+        "where field in ('category', 'type') order by field",
+        [("category", 0.7, 1, 0.72, 0.0), ("type", 0.9, 1, 0.95, 1.0)],
+    ),
+    "checks": ("select check_name, language, prompt_version, failed from ops_checks_v1",
+               [("no_placeholder", "ja", "triage-2", 1)]),
+    "versions": (
+        "select prompt_version, tickets, needs_human, auto, corrected, cut_off, output_tokens, "
+        "engine_s from ops_versions_v1 where profile = 'nemo' order by prompt_version",
+        [("triage-1", 2, 0, 1, 1, 0, 120.0, 4.5), ("triage-2", 1, 1, 0, 0, 0, 120.0, 9.0)],
+    ),
+    "tokens": (
+        "select to_char(hour, 'HH24'), profile, attempts, prompt_tokens, output_tokens, "
+        "cached_share, running from ops_tokens_v1 order by hour",
+        [("10", "nemo", 2, 1600, 240, 0.75, 0.0025), ("11", "nemo", 1, 800, 120, 0.75, 0.0025)],
+    ),
+    "worst": (
+        "select ticket_id, kind, least_confidence from ops_worst_v1 order by ticket_id",
+        [(2, "corrected", 0.72), (2, "corrected", 0.72), (3, "check_failed", 0.95),
+         (4, "engine_error", None)],
+    ),
+    "replays": ("select count(*) from ops_replays_v1", [(0,)]),
+    "workers": ("select count(*) from ops_workers_v1", [(0,)]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("view", EXPECTED)
+def test_a_view_says_what_is_in_the_rows(known: Sessions, view: str) -> None:
+    query, expected = EXPECTED[view]
+
+    assert rows(known, query) == expected
+
+
+def test_the_mix_of_a_day_stands_beside_the_same_weekdays_before(known: Sessions) -> None:
+    with transaction(known) as session:
+        session.execute(text("update tickets set received_at = '2026-02-23 09:00+00' where id = 1"))
+        session.execute(text("update replies set category = 'returns'"))
+
+    assert rows(
+        known,
+        "select to_char(day, 'MM-DD'), language, tickets, usual from ops_mix_v1 "
+        "where language = 'de' order by day",
+    ) == [("02-23", "de", 1, 0.0), ("03-02", "de", 1, 0.25)]
+
+
+@pytest.fixture
+def operator(known: Sessions, engine: Engine) -> Iterator[Any]:
+    """A connection as the dashboards' role."""
+    with engine.connect() as connection:
+        connection.execute(text("set role triage_ops"))
+        yield connection
+        connection.rollback()
+        connection.execute(text("reset role"))
+
+
+def views(engine: Engine) -> list[str]:
+    with engine.connect() as connection:
+        found = connection.execute(
+            text("select viewname from pg_views where schemaname = 'public' order by viewname")
+        )
+        return list(found.scalars())
+
+
+def test_the_role_reads_every_view(operator: Any, engine: Engine) -> None:
+    for view in views(engine):
+        operator.execute(text(f"select * from {view}"))
+
+
+@pytest.mark.parametrize("table", [*Row.metadata.tables, "alembic_version"])
+def test_the_role_reads_and_writes_no_table(operator: Any, table: str) -> None:
+    for statement in (f"select from {table}", f"delete from {table}"):
+        with pytest.raises(ProgrammingError, match="permission denied"):
+            operator.execute(text(statement))
+        operator.rollback()
+        operator.execute(text("set role triage_ops"))
+
+
+def test_no_view_shows_what_customers_wrote(operator: Any, engine: Engine) -> None:
+    for view in views(engine):
+        found = operator.execute(
+            text(f"select count(*) from {view} as v where v::text like '%secret%'")
+        )
+        assert found.scalar() == 0
+
+
+def test_every_view_has_a_worked_example_that_runs(known: Sessions, engine: Engine) -> None:
+    page = PAGE.read_text()
+    examples = re.findall(r"```sql\n(.*?)```", page, re.DOTALL)
+
+    for example in examples:
+        rows(known, example.replace(":", r"\:"))
+    assert [view for view in views(engine) if f"from {view}" not in page] == []

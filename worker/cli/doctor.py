@@ -1,0 +1,132 @@
+"""`triage doctor`: looks at all that the services need, before they need it."""
+
+import importlib.util
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import typer
+from rich.console import Console
+from rich.text import Text
+from sqlalchemy import text
+from sqlalchemy.exc import ProgrammingError
+
+from worker.cli import compose
+from worker.database import UNAVAILABLE, opened, reason, transaction
+from worker.dispatch.publish import BROKER_DOWN
+from worker.engine.profiles import load_profile
+from worker.errors import SettingsError
+from worker.local import addresses
+from worker.settings import Settings, load_settings
+from worker.triage.prompts import available_versions
+
+FREE_GB = 2.0
+SKEW_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a look at one thing found; `fix` says what to do, None if nothing has to be done."""
+
+    what: str
+    found: str
+    fix: str | None = None
+
+
+def doctor() -> None:
+    """Look at settings, database, schema, broker, engine profile, disk and clock.
+
+    Each line that is not well says what to do. Exit code 1: one is not.
+    """
+    seen = list(look())
+    console = Console(highlight=False, soft_wrap=True)
+    for one in seen:
+        mark = Text("✗ ", "bold red") if one.fix else Text("✓ ", "green")
+        console.print(Text.assemble(mark, (f"{one.what}: ", "bold"), one.found))
+        if one.fix:
+            console.print(Text(f"    {one.fix}"))
+    if any(one.fix for one in seen):
+        raise typer.Exit(1)
+
+
+def look() -> Iterator[Seen]:
+    """Look at one thing after another; without settings there is nothing more to look at."""
+    try:
+        settings = load_settings()
+    except SettingsError as error:
+        yield Seen("settings", str(error), "correct the variable; docs/settings.md has them all")
+        return
+    yield Seen("settings", "make sense")
+    for step in (database, broker, engine, taxonomy, disk):
+        yield from guarded(step, settings)
+
+
+def guarded(step: Callable[[Settings], Iterator[Seen]], settings: Settings) -> Iterator[Seen]:
+    try:
+        yield from step(settings)
+    except SettingsError as error:
+        yield Seen(step.__name__, str(error), "correct the setting; docs/settings.md has them all")
+
+
+def database(settings: Settings) -> Iterator[Seen]:
+    from worker.migrate import latest_revision  # noqa: PLC0415  # Alembic is slow to import
+
+    with opened(addresses(settings).database_url, pool_size=1) as sessions:
+        try:
+            with transaction(sessions) as session:
+                version, now = session.execute(
+                    text("select current_setting('server_version'), clock_timestamp()")
+                ).one()
+            skew_s = abs((datetime.now(UTC) - now).total_seconds())
+        except UNAVAILABLE as error:
+            yield Seen("database", reason(error), "start Postgres, or correct TRIAGE_DATABASE_URL")
+            return
+        yield Seen("database", f"Postgres {version} answers")
+        wanted = latest_revision()
+        try:
+            with transaction(sessions) as session:
+                found = session.scalar(text("select version_num from alembic_version"))
+        except ProgrammingError:
+            found = None
+        yield Seen("schema", found or "none", None if found == wanted else "run `triage migrate`")
+    fix = "set both clocks by NTP" if skew_s > SKEW_S else None
+    yield Seen("clock", f"{skew_s:.1f} s from Postgres's", fix)
+
+
+def broker(settings: Settings) -> Iterator[Seen]:
+    settings = addresses(settings)
+    with opened(settings.database_url, pool_size=1) as sessions:
+        try:
+            depths = compose.make_publisher(settings, sessions).depths()
+        except BROKER_DOWN as error:
+            yield Seen("broker", str(error), "start it, or correct TRIAGE_BROKER_URL")
+            return
+    yield Seen("broker", ", ".join(f"{name} {count:,}" for name, count in depths.items()))
+
+
+def engine(settings: Settings) -> Iterator[Seen]:
+    if settings.profile == compose.SCRIPTED:
+        yield Seen("engine", "scripted: writes what a script says, no model")
+        return
+    profile = load_profile(settings.profile)
+    has_vllm = importlib.util.find_spec("vllm") is not None
+    fix = None if has_vllm else "install it: `make setup`; a machine without workers needs none"
+    yield Seen("engine", f"profile {profile.name}, vLLM {'is' if has_vllm else 'not'} there", fix)
+    is_known = profile.prompt_version in available_versions()
+    known = ", ".join(available_versions())
+    yield Seen("prompt", profile.prompt_version, None if is_known else f"there are only {known}")
+
+
+def taxonomy(settings: Settings) -> Iterator[Seen]:
+    found = compose.read_taxonomy(settings)
+    yield Seen("taxonomy", f"version {found.version}, {len(found.values)} categories")
+
+
+def disk(settings: Settings) -> Iterator[Seen]:
+    folder = settings.data_dir
+    while not folder.exists():
+        folder = folder.parent
+    free_gb = shutil.disk_usage(folder).free / 1e9
+    fix = f"make room: less than {FREE_GB:g} GB" if free_gb < FREE_GB else None
+    yield Seen("disk", f"{free_gb:.1f} GB free for {settings.data_dir}", fix)

@@ -1,0 +1,53 @@
+"""How the service is, from the same views as the dashboards; what needs attention, in words."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+OLD_S = 300.0
+"""A ticket that waits longer than this means that the workers do not keep up, or are not there."""
+GONE_S = 60.0
+SILENT_S = 86_400.0
+
+PARTS = {
+    "queues": "select queue, waiting, in_work, oldest_s from ops_backlog_v1 order by queue",
+    "workers": "select name, profile, queues, places, seen_s from ops_workers_v1 order by name",
+    "sources": "select source, last_event_at, silent_s from ops_sources_v1 order by source",
+    "last_24h": "select source, sum(received)::bigint as received, sum(replied)::bigint as replied,"
+    " sum(needs_human)::bigint as needs_human, sum(in_flight)::bigint as in_flight,"
+    " sum(dead)::bigint as dead from ops_flow_v1 where hour > now() - interval '24 hours'"
+    " group by source order by source",
+}
+
+
+def status(session: Session) -> dict[str, Any]:
+    """Queues, workers, sources, the last day as lists of objects; `problems` as sentences."""
+    found = {
+        name: [dict(row._mapping) for row in session.execute(text(query))]
+        for name, query in PARTS.items()
+    }
+    return {"problems": list(problems(found)), **found}
+
+
+def problems(found: Mapping[str, Any]) -> Iterator[str]:
+    """What needs attention, each with what to do about it."""
+    present = [worker for worker in found["workers"] if worker["seen_s"] < GONE_S]
+    if not present:
+        yield "no worker takes tickets: start one with `triage worker`, or look at its log"
+    for queue in found["queues"]:
+        served = any(queue["queue"] in worker["queues"] for worker in present)
+        if present and queue["waiting"] and not served:
+            yield f"nobody serves {queue['queue']}: name it in a worker's TRIAGE_QUEUES"
+        if queue["oldest_s"] > OLD_S:
+            yield (
+                f"the oldest ticket of {queue['queue']} has waited {queue['oldest_s']:,.0f} s: "
+                "start more workers, or see what holds these up"
+            )
+    for source in found["sources"]:
+        if source["silent_s"] > SILENT_S:
+            hours = source["silent_s"] / 3600
+            yield f"{source['source']} has sent nothing for {hours:,.0f} h: is its webhook on?"
+    if dead := sum(source["dead"] for source in found["last_24h"]):
+        yield f"{dead:,} tickets of the last 24 h died: see `triage dead list`"
