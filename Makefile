@@ -1,5 +1,5 @@
 # Every target sets the environment up first; nothing but Python and make is needed.
-.PHONY: help setup demo up test test-faults check bench model lock docs
+.PHONY: help setup demo up test test-faults test-browser check bench model lock docs
 
 help:            ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | column -ts '	'
@@ -18,6 +18,11 @@ test: setup      ## all tests: unit, migrations, integration, acceptance
 
 test-faults: setup ## kill, cut and fill everything (needs PostgreSQL, RabbitMQ and Redis)
 	@.venv/bin/python -m pytest -o addopts= -ra tests/faults
+
+test-browser: setup ## the page in Chromium (needs chromium, npm and fonts-noto-cjk)
+	@.venv/bin/python -m pip install --quiet --require-hashes --no-deps -r requirements/browser.txt
+	@npm install --silent --no-save --no-package-lock --prefix .venv/npm axe-core@4.11
+	@.venv/bin/python -m pytest -o addopts= -ra tests/browser
 
 check: setup     ## ruff, mypy, import contracts, freshness of generated files
 	@.venv/bin/ruff format --check --quiet .

@@ -3,13 +3,14 @@
 import argparse
 from collections.abc import Callable
 
-from bench import confidence, language, plan, replay, resilience, speed, tokens
+from bench import confidence, language, ops, plan, replay, resilience, speed, tokens
 
 MEASUREMENTS: dict[str, Callable[[int], None]] = {
     "speed": speed.measure,
     "resilience": resilience.measure,
     "language": language.measure,
     "confidence": confidence.measure,
+    "ops": ops.measure,
     "plan": plan.measure,
     "replay": replay.measure,
     "tokens": tokens.measure,

@@ -3,20 +3,13 @@
 import os
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
-from pathlib import Path
 
-from sqlalchemy import text
-
+from bench.filled import filled
 from bench.report import row, write_section
-from worker import migrate
-from worker.database import opened
-from worker.embedded import EmbeddedPostgres
 
 MILLION = 1_000_000
-FILL = Path(__file__).parent.parent / "tests/integration/many_tickets.sql"
 PLANS = {
     "no filter": [],
     "a profile": ["--profile", "nemo-awq-32k"],
@@ -40,26 +33,12 @@ def measure(rounds: int) -> None:
 
 def plan_seconds(rounds: int) -> dict[str, list[float]]:
     """Seconds that `triage replay plan` takes, from start to end, for each selection."""
-    with tempfile.TemporaryDirectory(prefix="triage-bench-", ignore_cleanup_errors=True) as path:
-        server = EmbeddedPostgres(Path(path))
-        migrate.upgrade_at(server.url)
-        with opened(server.url, pool_size=1) as sessions:
-            engine = sessions.kw["bind"].execution_options(isolation_level="AUTOCOMMIT")
-            with engine.connect() as connection:
-                connection.execute(text("set statement_timeout = 0"))
-                for statement in FILL.read_text().split(";\n"):
-                    if statement.strip():
-                        connection.execute(text(statement.replace(":tickets", str(MILLION))))
-                connection.execute(text("vacuum full analyze tickets"))
-                connection.execute(text("vacuum analyze"))
-        environment = {**os.environ, "TRIAGE_DATABASE_URL": server.url,
-                       "TRIAGE_BROKER_URL": "memory://"}  # fmt: skip
-        taken = {
+    with filled(MILLION) as url:
+        environment = {**os.environ, "TRIAGE_DATABASE_URL": url, "TRIAGE_BROKER_URL": "memory://"}
+        return {
             name: [timed(["replay", "plan", *words], environment) for _ in range(rounds + 1)][1:]
             for name, words in PLANS.items()
         }
-        server.stop()
-    return taken
 
 
 def timed(words: Sequence[str], environment: dict[str, str]) -> float:

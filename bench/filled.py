@@ -1,0 +1,34 @@
+"""A Postgres of the measurement's own with many tickets in it, as wide as real ones."""
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sqlalchemy import create_engine, text
+
+from worker import migrate
+from worker.embedded import EmbeddedPostgres
+
+FILL = Path(__file__).parent.parent / "tests/integration/many_tickets.sql"
+
+
+@contextmanager
+def filled(tickets: int) -> Iterator[str]:
+    """The URL of a database with so many tickets, vacuumed as in use; the newest came just now."""
+    with tempfile.TemporaryDirectory(prefix="triage-bench-", ignore_cleanup_errors=True) as path:
+        server = EmbeddedPostgres(Path(path))
+        migrate.upgrade_at(server.url)
+        engine = create_engine(
+            server.url.replace("postgresql://", "postgresql+psycopg://", 1),
+            isolation_level="AUTOCOMMIT",
+        )
+        with engine.connect() as connection:
+            for statement in FILL.read_text().split(";\n"):
+                if statement.strip():
+                    connection.execute(text(statement.replace(":tickets", str(tickets))))
+            connection.execute(text("vacuum full analyze tickets"))
+            connection.execute(text("vacuum analyze"))
+        engine.dispose()
+        yield server.url
+        server.stop()
