@@ -31,10 +31,12 @@ check: setup     ## ruff, mypy, import contracts, freshness of generated files
 	@.venv/bin/lint-imports --no-logo
 	@.venv/bin/python -m schemas.generate --check
 	@.venv/bin/python -m worker.cli.reference --check
+	@.venv/bin/python -m docker.grafana.build --check
 
-docs: setup      ## write what is generated: schemas/json, docs/settings.md, docs/cli.md
+docs: setup      ## write what is generated: schemas/json, docs, Grafana dashboards
 	@.venv/bin/python -m schemas.generate
 	@.venv/bin/python -m worker.cli.reference
+	@.venv/bin/python -m docker.grafana.build
 
 bench: setup     ## measure, and write bench/RESULTS.md
 	@.venv/bin/python -m bench

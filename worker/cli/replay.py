@@ -134,7 +134,9 @@ def duration(seconds: float) -> str:
 @app.command()
 @with_filters
 def run(
-    more: Annotated[list[str] | None, typer.Argument(metavar="", hidden=True)] = None,
+    more: Annotated[
+        list[str] | None, typer.Argument(metavar="[FIELD=VALUE …]", help="More of --with.")
+    ] = None,
     *,
     plan_file: Annotated[
         Path | None, typer.Option("--plan", help="Run the tickets of this plan.")

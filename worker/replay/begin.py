@@ -57,14 +57,15 @@ def served_profiles(session: Session) -> Mapping[str, Queue]:
 
 
 def refuse_unserved(order: Order, queues: Mapping[str, Queue]) -> None:
-    if Queue.REPLAY not in queues.values() and not order.as_it_was and not order.profile:
+    needs_its_own_profile = order.as_it_was or order.profile
+    if not queues or (Queue.REPLAY not in queues.values() and not needs_its_own_profile):
         raise TriageError(
             f"no worker takes {Queue.REPLAY} now: start one (TRIAGE_QUEUES has to name the queue)"
         )
     if order.profile and order.profile not in queues:
-        there_are = f"there are {', '.join(sorted(queues))}" if queues else "there is none"
         raise TriageError(
-            f"no worker with profile {order.profile!r} takes {' or '.join(ROUTES)} now; {there_are}"
+            f"no worker with profile {order.profile!r} takes {' or '.join(ROUTES)} now; "
+            f"there are {', '.join(sorted(queues))}"
         )
 
 

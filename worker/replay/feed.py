@@ -94,7 +94,7 @@ class Feeder:
         self._replay_id, self._sessions, self._publisher = replay_id, sessions, publisher
         self._pace = pace
         self._counted_at, self._moved_at = 0.0, time.monotonic()
-        self._done_s = 0.0
+        self._done_s, self._has_workers = 0.0, True
         self.left = -1
 
     def look(self) -> str:
@@ -107,8 +107,10 @@ class Feeder:
             if state != "running":
                 return state
             out = store.out(session, self._replay_id)
+            slots = store.slots(session, Queue.REPLAY)
+            self._tell_of_workers(slots)
             most = self._pace.most_out(
-                slots=store.slots(session, Queue.REPLAY),
+                slots=slots,
                 live_is_here=store.live_is_here(session),
                 done_s=self._done_s,
                 now=now,
@@ -126,6 +128,11 @@ class Feeder:
         with transaction(self._sessions) as session:
             store.change_replay(session, self._replay_id, state, be=["running"])
             return store.replay_state(session, self._replay_id)
+
+    def _tell_of_workers(self, slots: int) -> None:
+        if bool(slots) != self._has_workers:
+            self._has_workers = bool(slots)
+            log.warning("workers_are_back" if slots else "no_worker_takes_replays", slots=slots)
 
     def _count(self, now: float) -> None:
         with transaction(self._sessions) as session:

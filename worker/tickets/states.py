@@ -41,8 +41,8 @@ class Queue(StrEnum):
 MOVES: dict[State, frozenset[State]] = {
     State.RECEIVED: frozenset({State.TRIAGING}),
     State.TRIAGING: frozenset({State.REPLIED, State.NEEDS_HUMAN, State.RECEIVED}),
-    State.REPLIED: frozenset({State.RECEIVED}),
-    State.NEEDS_HUMAN: frozenset({State.RECEIVED, State.IGNORED}),
+    State.REPLIED: frozenset({State.RECEIVED, State.NEEDS_HUMAN}),
+    State.NEEDS_HUMAN: frozenset({State.RECEIVED, State.REPLIED, State.IGNORED}),
     State.IGNORED: frozenset(),
 }
 
