@@ -121,6 +121,7 @@ def up() -> None:
             stack.wait_ready()
         console.print(
             f"[green]Ready.[/] Webhooks: {stack.gateway_url}/webhooks/{{zendesk,zammad,generic}}\n"
+            f"Operators:       {stack.gateway_url}/ops\n"
             f"Signing secrets: {stack.data / 'webhook_secrets.json'}\n"
             f"Database:        {stack.database_url}\n"
             f"Logs:            {stack.data / 'logs'}\n"
