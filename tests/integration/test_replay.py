@@ -367,7 +367,6 @@ def begin(sessions: Sessions, **how: Any) -> int:
         order = store.Order("Ana", None, {}, **how)
         begun = beginning.begin(session, order, chosen(Selection()))
         session.execute(text("update reruns set announced_at = now()"))
-    assert begun is not None
     return begun.replay_id
 
 
@@ -635,3 +634,18 @@ def test_the_labels_of_a_comparison_are_those_of_a_reply(
         triage("replay", "run", "--by", "Ana")
 
     assert tuple(said(triage, "replay", "compare", 1)[0]["confusion"]) == LABELS
+
+
+def test_what_was_triaged_before_desks_were_kept_cannot_be_run_as_it_was_and_that_is_said(
+    sessions: Sessions, triage: Triage, replied: int
+) -> None:
+    serve(sessions)
+    with transaction(sessions) as session:
+        session.execute(text("update attempts set desk_sha256 = null"))
+
+    refused = triage("replay", "run", "--as-it-was", "--by", "Ana")
+
+    assert refused.exit_code == 3
+    assert "1 tickets cannot be run as they were" in " ".join(refused.output.split())
+    with transaction(sessions) as session:
+        assert session.scalars(select(Replay)).all() == []

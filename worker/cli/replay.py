@@ -172,16 +172,17 @@ def run(
     with compose.one_transaction() as session:
         select.refuse_unknown(session, selection)
         begun = beginning.begin(session, order, select.chosen(selection))
-        if begun is None:
+        if not begun.tickets:
             session.rollback()
-            console.print("No ticket matches.")
-            raise typer.Exit(NOTHING_FOUND)
-    console.print(f"Replay [bold]{begun.replay_id}[/]: {begun.tickets:,} tickets.")
     if begun.left_out:
         console.print(
-            f"[yellow]{begun.left_out:,} more cannot be run as they were: triaged before that was "
-            "kept, or with a profile that no worker has.[/]"
+            f"[yellow]{begun.left_out:,} tickets cannot be run as they were: triaged before that "
+            "was kept, or with a profile that no worker has.[/]"
         )
+    if not begun.tickets:
+        console.print("No ticket matches." if not begun.left_out else "None is left.")
+        raise typer.Exit(NOTHING_FOUND)
+    console.print(f"Replay [bold]{begun.replay_id}[/]: {begun.tickets:,} tickets.")
     go_on(begun.replay_id, rate=rate)
 
 

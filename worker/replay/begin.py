@@ -26,8 +26,8 @@ class Begun:
     left_out: int
 
 
-def begin(session: Session, order: Order, chosen: Select[int, int | None]) -> Begun | None:
-    """Begin a replay over the chosen tickets; None if there is none to run.
+def begin(session: Session, order: Order, chosen: Select[int, int | None]) -> Begun:
+    """Begin a replay over the chosen tickets; one of none is for the caller to take back.
 
     Left out are, of a replay as it was, those whose attempt is from before desks were kept or
     from a profile that no worker has.
@@ -43,8 +43,6 @@ def begin(session: Session, order: Order, chosen: Select[int, int | None]) -> Be
     except IntegrityError as error:
         raise TriageError("another replay has just taken some of these tickets") from error
     tickets = session.execute(select(func.count()).where(Rerun.replay_id == replay_id)).scalar_one()
-    if not tickets:
-        return None
     wanted = session.execute(select(func.count()).select_from(chosen.subquery())).scalar_one()
     return Begun(replay_id, tickets, left_out=wanted - tickets)
 
