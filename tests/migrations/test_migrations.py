@@ -54,3 +54,43 @@ def test_migrating_twice_changes_nothing(engine: Engine) -> None:
     with engine.connect() as connection:
         versions = connection.execute(text("select version_num from alembic_version")).scalars()
         assert list(versions) == [migrate.latest_revision()]
+
+
+WITH_A_PROMOTED_REPLAY = """
+insert into tickets (source, external_id, content_key, subject, body, queue, state, attempts)
+values ('generic', '1', 'x', 's', 'b', 'triage.live', 'replied', 1);
+insert into replays (state, actor, selection, as_it_was) values ('done', 'Ana', '{}', false);
+insert into attempts (ticket_id, replay_id, number, worker, outcome)
+values (1, null, 1, 'w', 'replied'), (1, 1, 1, 'w', 'replied');
+insert into replies (ticket_id, attempt_id, category, type, priority, sentiment, entities, summary, reply, confidence, disposition)
+select 1, id, case id when 1 then 'billing' else 'returns' end, 'problem', 'high', 'neutral', '[]', '', '',
+    '{"category": 0.9, "type": 0.8, "priority": 0.7, "sentiment": 0.6}', 'auto' from attempts;
+insert into reruns (replay_id, ticket_id, base_attempt_id, queue, state, attempt_id, reply_id, promoted_at)
+values (1, 1, 1, 'triage.replay', 'replied', 2, 2, now());
+insert into corrections (ticket_id, field, value, reply_id, corrected_by) values (1, 'category', 'sales', 2, 'Ana');
+update tickets set attempt_id = 2, reply_id = 2;
+"""  # noqa: E501
+
+
+def test_without_replays_a_ticket_has_the_reply_of_its_own_way_again(engine: Engine) -> None:
+    migrate.upgrade(engine)
+    with engine.begin() as connection:
+        for statement in WITH_A_PROMOTED_REPLAY.split(";\n"):
+            connection.execute(text(statement.replace(": ", r"\: ")))
+
+    migrate.downgrade(engine, "2026_11_24_by_hand")
+    with engine.connect() as connection:
+        shown = connection.execute(
+            text("select category from tickets join replies on replies.id = tickets.reply_id")
+        ).scalars()
+        assert list(shown) == ["billing"]
+
+    migrate.upgrade(engine)
+    with engine.connect() as connection:
+        [row] = connection.execute(
+            text(
+                "select tickets.attempt_id, replies.least_confidence from tickets"
+                " join replies on replies.id = tickets.reply_id"
+            )
+        )
+        assert tuple(row) == (1, 0.6)
