@@ -7,8 +7,9 @@ from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, text
+from sqlalchemy.exc import ProgrammingError
 
-from worker.database import connect
+from worker.database import Sessions, connect, transaction
 
 SCRIPTS = Path(__file__).parent.parent / "migrations"
 MIGRATION_LOCK = 0x6D69_6772  # "migr": one migration at a time per database
@@ -38,6 +39,15 @@ def latest_revision() -> str:
     head = ScriptDirectory.from_config(_config()).get_current_head()
     assert head is not None
     return head
+
+
+def current_revision(sessions: Sessions) -> str | None:
+    """The revision that the database has; None if it is empty."""
+    try:
+        with transaction(sessions) as session:
+            return session.execute(text("select version_num from alembic_version")).scalar()
+    except ProgrammingError:  # no such table
+        return None
 
 
 def _config() -> Config:

@@ -15,7 +15,6 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from sqlalchemy import text
 
 from schemas.selection import Selection
-from schemas.taxonomy import Taxonomy
 from schemas.ticket import IncomingTicket
 from tests.replies import GERMAN_BODY, GERMAN_SUBJECT, written
 from worker import database, migrate
@@ -171,8 +170,3 @@ def axe() -> str:
     path = Path(sys.prefix) / "npm/node_modules/axe-core/axe.min.js"
     assert path.is_file(), "run `make test-browser`: it installs axe-core"
     return path.read_text(encoding="utf-8")
-
-
-@pytest.fixture(scope="session")
-def categories(taxonomy: Taxonomy) -> tuple[str, ...]:
-    return taxonomy.values

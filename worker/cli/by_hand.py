@@ -9,13 +9,13 @@ from typing import Annotated
 import typer
 from pydantic import ValidationError
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 from sqlalchemy.orm import Session
 
 from schemas.correction import CorrectionRequest
 from schemas.mistakes import first_mistake
 from worker.cli import compose
+from worker.cli.tables import plain_table
 from worker.database import opened, transaction
 from worker.dispatch.celery_app import make_app
 from worker.dispatch.dead_letters import discard_letters, letters
@@ -90,9 +90,7 @@ def list_(
         for one in found:
             typer.echo(json.dumps(one, ensure_ascii=False))
         return
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("id", "source", "ticket", "attempts", "reason"):
-        table.add_column(heading, overflow="fold")
+    table = plain_table("id", "source", "ticket", "attempts", "reason")
     for one in found:
         table.add_row(
             str(one["id"]), one["source"], Text(one["external_id"]), str(one["attempts"]),

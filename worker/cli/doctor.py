@@ -10,7 +10,6 @@ import typer
 from rich.console import Console
 from rich.text import Text
 from sqlalchemy import text
-from sqlalchemy.exc import ProgrammingError
 
 from worker.cli import compose
 from worker.database import UNAVAILABLE, opened, reason, transaction
@@ -70,7 +69,7 @@ def guarded(step: Callable[[Settings], Iterator[Seen]], settings: Settings) -> I
 
 
 def database(settings: Settings) -> Iterator[Seen]:
-    from worker.migrate import latest_revision  # noqa: PLC0415  # Alembic is slow to import
+    from worker.migrate import current_revision, latest_revision  # noqa: PLC0415  # Alembic is slow to import
 
     with opened(addresses(settings).database_url, pool_size=1) as sessions:
         try:
@@ -84,11 +83,7 @@ def database(settings: Settings) -> Iterator[Seen]:
             return
         yield Seen("database", f"Postgres {version} answers")
         wanted = latest_revision()
-        try:
-            with transaction(sessions) as session:
-                found = session.scalar(text("select version_num from alembic_version"))
-        except ProgrammingError:
-            found = None
+        found = current_revision(sessions)
         yield Seen("schema", found or "none", None if found == wanted else "run `triage migrate`")
     fix = "set both clocks by NTP" if skew_s > SKEW_S else None
     yield Seen("clock", f"{skew_s:.1f} s from Postgres's", fix)

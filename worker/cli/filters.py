@@ -3,7 +3,7 @@
 import inspect
 import sys
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from schemas.mistakes import first_mistake
 from schemas.selection import BadKind, Selection
+from worker.cli.export import utc
 from worker.errors import TriageError
 
 TIMES = ["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"]
@@ -55,8 +56,8 @@ def options(
         return Selection.model_validate(
             {
                 "reason": reason or (),
-                "since": since and since.replace(tzinfo=UTC),
-                "until": until and until.replace(tzinfo=UTC),
+                "since": utc(since),
+                "until": utc(until),
                 "source": source or (),
                 "language": language or (),
                 "category": category or (),

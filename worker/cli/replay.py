@@ -9,7 +9,6 @@ from typing import Annotated, Any
 import typer
 from pydantic import ValidationError
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 from sqlalchemy.orm import Session
 
@@ -20,6 +19,7 @@ from worker.cli import compose
 from worker.cli.by_hand import NOTHING_FOUND, AsJson, By
 from worker.cli.filters import with_filters
 from worker.cli.progress import counting
+from worker.cli.tables import plain_table
 from worker.database import opened, transaction
 from worker.dispatch.celery_app import make_app
 from worker.dispatch.publish import Publisher
@@ -110,9 +110,7 @@ def show_plan(told: Mapping[str, Any]) -> None:
         )
     if not told["places"]:
         console.print(f"[yellow]no worker takes {Queue.REPLAY} now[/]")
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("id", "ticket", "lang", "category", "conf.", "reason"):
-        table.add_column(heading, overflow="fold")
+    table = plain_table("id", "ticket", "lang", "category", "conf.", "reason")
     for one in told["examples"]:
         sure = min(one["confidence"].values(), default=None)
         table.add_row(

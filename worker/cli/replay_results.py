@@ -14,6 +14,7 @@ from schemas.reply import LABELS
 from worker.cli import compose
 from worker.cli.by_hand import NOTHING_FOUND, AsJson, By
 from worker.cli.replay import Note, ReplayId, existing
+from worker.cli.tables import plain_table
 from worker.replay import compare as comparing
 from worker.replay import diff, read
 from worker.replay.compare import FIELDS, Change, Pair
@@ -34,7 +35,7 @@ def list_(limit: Annotated[int, typer.Option(min=1)] = 20, as_json: AsJson = Fal
         for one in found:
             typer.echo(json.dumps(one, ensure_ascii=False))
         return
-    table = table_of("id", "state", "begun", "by", "how", "done", "promoted", "reason")
+    table = plain_table("id", "state", "begun", "by", "how", "done", "promoted", "reason")
     for one in found:
         table.add_row(
             str(one["id"]), Text(one["state"], STATE_STYLE[one["state"]]),
@@ -59,10 +60,10 @@ def show(replay_id: ReplayId, as_json: AsJson = False) -> None:
     )  # fmt: skip
     console.print(f"{found['done']:,} of {found['tickets']:,} done, {found['promoted']:,} promoted")
     console.print("selection", json.dumps(found["selection"], ensure_ascii=False))
-    states = table_of("tickets", "state", "reason")
+    states = plain_table("tickets", "state", "reason")
     for one in found["states"]:
         states.add_row(f"{one['tickets']:,}", one["state"], Text(one["reason"] or ""))
-    acts = table_of("when", "who", "what", "why")
+    acts = plain_table("when", "who", "what", "why")
     for one in found["acts"]:
         acts.add_row(
             one["at"][:16].replace("T", " "), one["by"], one["action"], one["reason"] or ""
@@ -115,7 +116,7 @@ PAGE_EXAMPLES = 100
 
 def summary_tables(replay: Mapping[str, Any], measured: Mapping[str, Any]) -> list[Any]:
     tickets = measured["tickets"]
-    fields = table_of("field", *Change)
+    fields = plain_table("field", *Change)
     for field in FIELDS:
         counts = measured["fields"][field]
         fields.add_row(
@@ -150,7 +151,7 @@ def same_output(measured: Mapping[str, Any]) -> str:
 
 def moved(confusion: Mapping[str, Mapping[str, int]]) -> Table:
     """The labels that changed, most frequent first."""
-    table = table_of("old", "new", "tickets")
+    table = plain_table("old", "new", "tickets")
     pairs = [
         (count, old, new)
         for old, row in confusion.items()
@@ -163,7 +164,7 @@ def moved(confusion: Mapping[str, Mapping[str, int]]) -> Table:
 
 
 def old_and_new(what: str, counts: Mapping[str, Mapping[str, int]]) -> Table:
-    table = table_of(what, "old", "new")
+    table = plain_table(what, "old", "new")
     for name in sorted({*counts["old"], *counts["new"]}):
         table.add_row(name, *(f"{counts[when].get(name, 0):,}" for when in ("old", "new")))
     return table
@@ -265,10 +266,3 @@ def tell(done: Promoted, what: str) -> None:
         console.print(f"Ticket {ticket_id} was left as it is: {why}.")
     if not done.ticket_ids:
         raise typer.Exit(NOTHING_FOUND)
-
-
-def table_of(*headings: str) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in headings:
-        table.add_column(heading, overflow="fold")
-    return table

@@ -25,6 +25,14 @@ def ticket_table(reports: Sequence[dict[str, Any]]) -> Table:
     return table
 
 
+def plain_table(*headings: str) -> Table:
+    """A table without lines, whose columns fold."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in headings:
+        table.add_column(heading, overflow="fold")
+    return table
+
+
 def cells(one: dict[str, Any]) -> list[Text]:
     sure = f"{min(one['confidence'].values()):.2f}" if one["confidence"] else "–"
     said = one["reply"] or (f"({one['reason']})" if one["reason"] else "(no reply)")

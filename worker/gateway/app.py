@@ -7,12 +7,10 @@ from datetime import UTC, datetime
 import anyio.to_thread
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import JSONResponse
-from sqlalchemy import text
-from sqlalchemy.exc import ProgrammingError
 from starlette.concurrency import run_in_threadpool
 
 from worker import logs, migrate
-from worker.database import UNAVAILABLE, Sessions, reason, transaction
+from worker.database import UNAVAILABLE, Sessions, reason
 from worker.errors import BodyTooLarge, Refused
 from worker.gateway.webhooks import Intake, Status
 from worker.helpdesk import Webhook
@@ -56,7 +54,7 @@ def create_app(
     @app.get("/readyz")
     def readyz() -> JSONResponse:
         """Webhooks can be kept: Postgres answers and has the schema of this version."""
-        found, wanted = schema_revision(sessions), migrate.latest_revision()
+        found, wanted = migrate.current_revision(sessions), migrate.latest_revision()
         if found == wanted:
             return JSONResponse({"status": "ready", "schema": found})
         reason = f"schema {found or 'missing'}, need {wanted}: run `triage migrate`"
@@ -86,14 +84,6 @@ async def read_body(request: Request, *, limit: int) -> bytes:
         if len(body) > limit:
             raise refusal
     return bytes(body)
-
-
-def schema_revision(sessions: Sessions) -> str | None:
-    try:
-        with transaction(sessions) as session:
-            return session.execute(text("select version_num from alembic_version")).scalar()
-    except ProgrammingError:  # no such table: an empty database
-        return None
 
 
 async def refused(request: Request, error: Exception) -> JSONResponse:

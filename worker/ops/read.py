@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from worker.ops.filters import Filters
 from worker.tickets import read
-from worker.tickets.rows import Attempt, Reply, Rerun, Ticket, Worker
+from worker.tickets.rows import Attempt, Reply, Ticket, Worker
 from worker.tickets.states import State
 
 PAGE = 50
@@ -112,7 +112,4 @@ def ticket(session: Session, ticket_id: int) -> dict[str, Any] | None:
             {"attempt": attempt, "reply": reply, "findings": findings.get(attempt.id, [])}
             for attempt, reply in tries
         ],
-        "reruns": session.scalars(
-            select(Rerun).where(Rerun.ticket_id == ticket_id).order_by(Rerun.id)
-        ).all(),
     }

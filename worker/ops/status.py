@@ -6,9 +6,10 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from worker.tickets.store.workers import GONE_S
+
 OLD_S = 300.0
 """A ticket that waits longer than this means that the workers do not keep up, or are not there."""
-GONE_S = 60.0
 SILENT_S = 86_400.0
 
 PARTS = {

@@ -72,17 +72,15 @@ def give_back(session: Session, claim: Claim, result: Result, policy: RetryPolic
     Returns the ticket's new state, None if the lease was lost meanwhile.
     """
     longest_s = func.least(literal(policy.cap_s), policy.base_s * func.power(2, claim.way.failures))
-    state = leave(
+    return end(
         session,
         claim,
+        result,
         state=waiting_unless(claim.way.failures + 1 >= policy.max_attempts),
-        reason=result.reason,
         failures=claim.way.failures + 1,
         not_before=func.now() + func.make_interval(0, 0, 0, 0, 0, 0, func.random() * longest_s),
         announced_at=None,
     )
-    finish_attempt(session, claim, result, owned=state is not None)
-    return state
 
 
 def crashed(session: Session, claim: Claim, result: Result, policy: RetryPolicy) -> State | None:
@@ -90,57 +88,56 @@ def crashed(session: Session, claim: Claim, result: Result, policy: RetryPolicy)
 
     Returns the ticket's new state, None if the lease was lost meanwhile.
     """
-    state = leave(
+    return end(
         session,
         claim,
+        result,
         state=waiting_unless(claim.way.crashes + 1 >= policy.max_crashes),
-        reason=result.reason,
         crashes=claim.way.crashes + 1,
         announced_at=None,
     )
-    finish_attempt(session, claim, result, owned=state is not None)
-    return state
 
 
 def repair(session: Session, claim: Claim, result: Result) -> State | None:
     """After an answer that failed a check: ask once more at once, with the findings named."""
-    state = leave(
+    return end(
         session,
         claim,
+        result,
         state=State.RECEIVED,
-        reason=result.reason,
         repairs=claim.way.repairs + 1,
         announced_at=None,
     )
-    finish_attempt(session, claim, result, owned=state is not None)
-    return state
 
 
 def move(session: Session, claim: Claim, result: Result, queue: Queue) -> State | None:
     """Hand a ticket over to the workers of another queue."""
-    state = leave(
+    return end(
         session,
         claim,
+        result,
         state=State.RECEIVED,
-        reason=result.reason,
         queue=queue,
         announced_at=None,
     )
-    finish_attempt(session, claim, result, owned=state is not None)
-    return state
 
 
 def release(session: Session, claim: Claim, reason: str) -> State | None:
     """Give a ticket back untouched, for a reason that is not its own; no try is used up."""
-    state = leave(
+    return end(
         session,
         claim,
+        Result(Outcome.RELEASED, reason),
         state=State.RECEIVED,
-        reason=reason,
         announced_at=None,
         attempt_id=claim.way.attempt_id,
     )
-    finish_attempt(session, claim, Result(Outcome.RELEASED, reason), owned=state is not None)
+
+
+def end(session: Session, claim: Claim, result: Result, **values: Any) -> State | None:
+    """End a claim without a reply and close its attempt; the new state, None if it was lost."""
+    state = leave(session, claim, reason=result.reason, **values)
+    finish_attempt(session, claim, result, owned=state is not None)
     return state
 
 
