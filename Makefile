@@ -1,5 +1,5 @@
 # Every target sets the environment up first; nothing but Python and make is needed.
-.PHONY: help setup demo up test test-faults test-browser check bench model lock docs
+.PHONY: help setup demo up test test-faults test-browser test-alerts check bench model lock docs
 
 help:            ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | column -ts '	'
@@ -23,6 +23,10 @@ test-browser: setup ## the page in Chromium (needs chromium, npm and fonts-noto-
 	@.venv/bin/python -m pip install --quiet --require-hashes --no-deps -r requirements/browser.txt
 	@npm install --silent --no-save --no-package-lock --prefix .venv/npm axe-core@4.11
 	@.venv/bin/python -m pytest -o addopts= -ra tests/browser
+
+test-alerts:     ## Prometheus's alerts (needs promtool, in Debian's package prometheus)
+	@promtool check config --syntax-only docker/prometheus/prometheus.yml
+	@promtool test rules docker/prometheus/alerts_test.yml
 
 check: setup     ## ruff, mypy, import contracts, freshness of generated files
 	@.venv/bin/ruff format --check --quiet .

@@ -21,7 +21,7 @@ SIZES = (10_000, 1_000_000)
 """At three tickets a minute the first are two days, the second are 231."""
 DAY = "hour > now() - interval '24 hours'"
 VIEWS = {
-    "ops_flow_v1": DAY,
+    "ops_flow_v2": DAY,
     "ops_deliveries_v1": DAY,
     "ops_sources_v1": "true",
     "ops_backlog_v1": "true",

@@ -34,33 +34,38 @@ class SetupError(TriageError):
 
 
 class Refused(TriageError):
-    """A webhook that is not accepted."""
+    """A webhook that is not accepted. `kind` is the reason in a word or two, for counting."""
 
     status = 400
+    kind = "refused"
 
 
 class BadSignature(Refused):
     """The signature is missing, wrong or too old."""
 
     status = 401
+    kind = "bad signature"
 
 
 class UnknownSource(Refused):
     """No adapter of that name."""
 
     status = 404
+    kind = "unknown source"
 
 
 class BodyTooLarge(Refused):
     """The body is larger than the gateway accepts."""
 
     status = 413
+    kind = "body too large"
 
 
 class UnusableBody(Refused):
     """The body is no ticket; the message names the field."""
 
     status = 422
+    kind = "unusable body"
 
 
 class Retryable(TriageError):

@@ -163,6 +163,7 @@ class Stack:
             "TRIAGE_DATA_DIR": str(self.data),
             "TRIAGE_GATEWAY_HOST": self._settings.gateway_host,
             "TRIAGE_GATEWAY_PORT": str(self._port),
+            "TRIAGE_METRICS_PORT": str(self._settings.metrics_port),
             **{
                 f"TRIAGE_WEBHOOK_SECRETS__{name.upper()}": secret
                 for name, secret in self.secrets.items()

@@ -133,6 +133,17 @@ class Settings(BaseSettings):
         Path("var/run/worker.ready"),
         description="Exists while the worker takes tickets: for a container's health check.",
     )
+    metrics_host: str = Field(
+        "127.0.0.1", description="Address on which a worker answers /metrics for Prometheus."
+    )
+    metrics_port: int = Field(
+        9464, ge=0, le=65535, description="Port of a worker's /metrics; 0: none. (The gateway "
+        "answers /metrics on its own port, to whom it lets in at /ops.)",
+    )  # fmt: skip
+    otlp_endpoint: str = Field(
+        "", pattern="^(https?://.+)?$", description="Where OpenTelemetry traces are sent (OTLP "
+        "over HTTP), e.g. http://collector:4318. Empty: there are none.",
+    )  # fmt: skip
     log_level: str = Field(
         "INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="Least log level written."
     )

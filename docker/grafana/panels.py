@@ -25,12 +25,13 @@ class Panel:
 
 def counted(title: str, column: str, description: str) -> Panel:
     """One number over the flow."""
-    sql = f'select coalesce(sum({column}), 0)::bigint as "{title}" from ops_flow_v1 where {OF_SOURCES}'
-    return Panel(title, "stat", sql, width=4, height=4, description=description)
+    sql = f'select coalesce(sum({column}), 0)::bigint as "{title}" from ops_flow_v2 where {OF_SOURCES}'
+    return Panel(title, "stat", sql, width=3, height=4, description=description)
 
 
 OPERATIONS = (
     counted("Received", "received", "Tickets that came in."),
+    counted("Refused", "refused", "Webhooks with a bad signature or without a ticket in them."),
     counted("Replied", "replied", "Classified, with a drafted reply."),
     counted("Need a person", "needs_human", "Unsure, failed a check, unreadable or dead."),
     counted("In flight", "in_flight", "Waiting or in work now."),
@@ -40,7 +41,7 @@ OPERATIONS = (
         "stat",
         'select coalesce(max(oldest_s), 0) as "waits" from ops_backlog_v1',
         unit="s",
-        width=4,
+        width=6,
         height=4,
         description="Minutes mean that workers do not keep up.",
     ),
@@ -49,7 +50,7 @@ OPERATIONS = (
         "bars",
         "select hour as time, sum(received)::bigint as received, sum(replied)::bigint as replied, "
         'sum(needs_human)::bigint as "needs a person" '
-        f"from ops_flow_v1 where {OF_SOURCES} group by hour order by hour",
+        f"from ops_flow_v2 where {OF_SOURCES} group by hour order by hour",
         width=24,
     ),
     Panel(
@@ -61,11 +62,11 @@ OPERATIONS = (
         description="Seconds from arrival to result; of the slowest language and priority.",
     ),
     Panel(
-        "Duplicates",
+        "Duplicates and refusals",
         "lines",
-        f"select hour as time, source as metric, duplicates::bigint as value from ops_deliveries_v1 where {OF_SOURCES} "
-        "order by hour",
-        description="Deliveries that helpdesks repeated; each was taken once.",
+        "select hour as time, sum(duplicates)::bigint as duplicates, sum(refused)::bigint as refused "
+        f"from ops_flow_v2 where {OF_SOURCES} group by hour order by hour",
+        description="Deliveries that helpdesks repeated (each was taken once), and such as were refused.",
     ),
     Panel(
         "Queues",

@@ -43,3 +43,9 @@ insert into corrections (ticket_id, field, value, model_value, reply_id, correct
 values
     (2, 'category', 'sales', 'returns', 2, 'Ana'),
     (2, 'category', 'billing', 'returns', 2, 'Ana');
+
+insert into refusals (hour, source, kind, refused)
+values
+    ('2026-03-02 10:00+00', 'zendesk', 'bad signature', 3),
+    ('2026-03-02 10:00+00', 'zendesk', 'unusable body', 1),
+    ('2026-03-02 11:00+00', 'zendesk', 'bad signature', 1);

@@ -26,9 +26,11 @@ from rich.progress import (
 )
 
 from worker import logs
+from worker.cli.compose import SCRIPTED, read_taxonomy
 from worker.cli.lines import Line, read_tickets
 from worker.cli.tables import ticket_table
 from worker.database import Sessions, opened, transaction
+from worker.engine.profiles import load_profile
 from worker.errors import TriageError
 from worker.helpdesk import HELPDESKS, by_name
 from worker.local import Stack, free_port
@@ -61,6 +63,9 @@ def demo(
     keep: Annotated[
         bool, typer.Option(help="Keep the data in TRIAGE_DATA_DIR, for `triage up`.")
     ] = False,
+    history: Annotated[
+        bool, typer.Option(help="Invent the 60 days before as well, and keep the data.")
+    ] = False,
 ) -> None:
     """Start everything, send tickets in as signed webhooks, show what was made of them.
 
@@ -70,11 +75,12 @@ def demo(
     logs.configure("WARNING")
     lines = list(read_tickets(tickets or BUILT_IN))
     console = Console(stderr=True)
+    keep = keep or history
     with data_directory(keep=keep) as settings:
         stack = Stack(settings, port=free_port(settings.gateway_host))
         try:
             with progress_bar(console) as progress:
-                run = perform(stack, lines, progress, started)
+                run = perform(stack, lines, progress, started, history=history)
         finally:
             stack.stop()
     if as_json:
@@ -86,10 +92,15 @@ def demo(
         raise typer.Exit(1)
 
 
-def perform(stack: Stack, lines: Sequence[Line], progress: Progress, started: float) -> Run:
+def perform(
+    stack: Stack, lines: Sequence[Line], progress: Progress, started: float, *, history: bool
+) -> Run:
     task = progress.add_task("Starting Postgres, broker and gateway", total=None)
     stack.start()
     stack.wait_ready("gateway")
+    if history:
+        progress.update(task, description="Inventing the sixty days before")
+        invent(stack)
     progress.update(task, description="Sending webhooks", total=len(lines))
     with ThreadPoolExecutor(POSTING_THREADS) as threads, httpx.Client(timeout=30) as http:
         post_one = lambda line: post(line, stack, http)  # noqa: E731
@@ -106,6 +117,25 @@ def perform(stack: Stack, lines: Sequence[Line], progress: Progress, started: fl
         seconds = time.monotonic() - ready
         with transaction(sessions) as session:
             return Run(read.reports(session, ids), seconds, first_reply_s)
+
+
+def invent(stack: Stack) -> None:
+    """Fill the sixty days before.
+
+    Raises:
+        TriageError: there are tickets already, which must not be mixed with invented ones.
+    """
+    from worker.cli.history import fill  # noqa: PLC0415  # it reads the bank of phrases
+
+    with opened(stack.database_url, pool_size=1) as sessions:
+        with transaction(sessions) as session:
+            if read.latest(session, state=None, limit=1):
+                raise TriageError(
+                    f"{stack.data} has tickets already: take another TRIAGE_DATA_DIR for --history"
+                )
+        settings = load_settings()
+        profile = load_profile("demo" if settings.profile == SCRIPTED else settings.profile)
+        fill(sessions, read_taxonomy(settings), profile=profile.name, now=datetime.now(UTC))
 
 
 def wait_for_all(
@@ -150,7 +180,7 @@ def data_directory(*, keep: bool) -> Iterator[Settings]:
         yield load_settings()
         return
     with tempfile.TemporaryDirectory(prefix="triage-demo-", ignore_cleanup_errors=True) as path:
-        yield load_settings(data_dir=path)
+        yield load_settings(data_dir=path, metrics_port=0)
 
 
 def progress_bar(console: Console) -> Progress:
@@ -175,8 +205,8 @@ def show(run: Run, kept: Settings | None) -> None:
     console.print()
     if kept:
         console.print(
-            f"Data kept in {kept.data_dir}. Next: `triage up` runs the same stack, `triage ticket "
-            "show ID` shows one ticket.",
+            f"Data kept in {kept.data_dir}. Next: `triage up` runs the same stack and has the page "
+            "for operators at /ops; `triage ticket show ID` shows one ticket.",
             highlight=False,
         )
     else:

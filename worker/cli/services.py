@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from worker import logs
+from worker import logs, metrics, tracing
 from worker.cli import compose
 from worker.dispatch.celery_app import make_app
 from worker.dispatch.publish import Announcer, Publisher
@@ -28,6 +28,7 @@ def gateway(stop_on_eof: StopOnEof = False) -> None:
     from worker.gateway import corrections  # noqa: PLC0415
     from worker.gateway.app import create_app  # noqa: PLC0415
     from worker.gateway.webhooks import Intake  # noqa: PLC0415
+    from worker.ops import metrics as ops_metrics  # noqa: PLC0415
     from worker.ops import pages  # noqa: PLC0415
     from worker.ops.access import Access  # noqa: PLC0415
 
@@ -35,6 +36,7 @@ def gateway(stop_on_eof: StopOnEof = False) -> None:
     logs.configure(settings.log_level)
     if stop_on_eof:
         compose.stop_on_eof()
+    tracing.configure(settings.otlp_endpoint, service="triage-gateway")
     sessions = compose.open_database(settings, pool_size=GATEWAY_THREADS)
     announcer = Announcer(compose.make_publisher(settings, sessions))
     intake = Intake(settings, sessions, announcer)
@@ -47,6 +49,7 @@ def gateway(stop_on_eof: StopOnEof = False) -> None:
         sessions,
         corrections.router(sessions, taxonomy, settings.api_token),
         pages.router(sessions, taxonomy, access),
+        ops_metrics.router(sessions, access),
         max_body_bytes=settings.max_body_bytes,
         threads=GATEWAY_THREADS,
     )
@@ -70,6 +73,9 @@ def worker(
     logs.configure(settings.log_level)
     if stop_on_eof:
         compose.stop_on_eof()
+    tracing.configure(settings.otlp_endpoint, service="triage-worker")
+    if settings.metrics_port:
+        metrics.serve(settings.metrics_host, settings.metrics_port)
     desk = compose.make_desk(settings)
     app = make_app(settings)
     sessions = compose.open_database(settings, pool_size=settings.in_flight + AHEAD)

@@ -1,44 +1,35 @@
 """Triages one ticket, from its claim to its record. Celery carries; the row decides."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
 import structlog
 from celery import Celery
 from celery.exceptions import Reject
+from opentelemetry.trace import SpanKind
 from sqlalchemy.orm import Session
 
 from schemas.message import TicketMessage
-from worker import logs
+from worker import logs, stages, tracing
 from worker.database import UNAVAILABLE
 from worker.dispatch.celery_app import TASK
 from worker.dispatch.desks import language_then
+from worker.dispatch.outcomes import Ending, crash, failure, move, record, release, repair
 from worker.dispatch.runtime import Runtime
 from worker.errors import EngineCrashed, EngineUnavailable, PromptTooLong, Retryable
 from worker.settings import QUEUES
 from worker.tickets import store
-from worker.tickets.states import Outcome, Queue, State
-from worker.tickets.store import Claim, Result, Setting
+from worker.tickets.states import Queue, State
+from worker.tickets.store import Claim, Setting
 from worker.triage import pipeline
-from worker.triage.confidence import Disposition
 from worker.triage.pipeline import Triaged
 
 log = logs.get(__name__)
 
 LOOK_S = 0.2
 OWN = Setting()
-
-
-@dataclass(frozen=True, slots=True)
-class Ending:
-    """How a claim ends. `step` does it in Postgres and gives the ticket's new state (None if the
-    lease was lost); `announce_on` is the queue on which a ticket that waits again can be taken at
-    once."""
-
-    step: Callable[[Session], State | None]
-    announce_on: str | None = None
 
 
 def register(app: Celery, run: Runtime) -> None:
@@ -66,12 +57,37 @@ def triage_one(ticket_id: int, run: Runtime) -> None:
     if claim is None:
         log.info("nothing_to_claim")
         return
-    with run.held.hold(claim):
+    with seen(claim), run.held.hold(claim):
         ending = work_on(claim, run)
-        state = run.in_postgres(ending.step)
-    log.info("ticket_left", attempt=claim.attempt, state=state or "lease lost")
+        with stages.stage("record"):
+            state = run.in_postgres(ending.step)
+        ending.count(state)
+        log.info("ticket_left", state=state or "lease lost")
     if state is State.RECEIVED and ending.announce_on and claim.setting is None:
         run.publisher.announce([(claim.ticket_id, ending.announce_on)])
+
+
+@contextmanager
+def seen(claim: Claim) -> Iterator[None]:
+    """Every line of the log names the attempt; a trace goes on from the webhook's."""
+    attributes = {
+        "messaging.system": "celery",
+        "messaging.operation.type": "process",
+        "messaging.destination.name": claim.queue,
+        "triage.ticket_id": claim.ticket_id,
+        "triage.attempt": claim.attempt,
+    }
+    with (
+        structlog.contextvars.bound_contextvars(attempt=claim.attempt),
+        tracing.span(
+            f"process {claim.queue}",
+            kind=SpanKind.CONSUMER,
+            parent=claim.traceparent,
+            attributes=attributes,
+        ),
+    ):
+        stages.waited(claim.waited_ms / 1000)
+        yield
 
 
 def take(ticket_id: int, run: Runtime) -> Claim | None:
@@ -163,104 +179,3 @@ def triage(claim: Claim, run: Runtime) -> Triaged:
         ):
             raise
         return look(shortens=True)
-
-
-def record(claim: Claim, triaged: Triaged, run: Runtime) -> Ending:
-    return Ending(partial(store.record, claim=claim, result=result_of(claim, triaged, run)))
-
-
-def result_of(claim: Claim, triaged: Triaged, run: Runtime) -> Result:
-    needs_human = triaged.disposition is Disposition.HUMAN
-    return Result(
-        outcome=Outcome.NEEDS_HUMAN if needs_human else Outcome.REPLIED,
-        reason=triaged.reason if needs_human else None,
-        attempt=attempt_columns(claim, triaged, run),
-        reply=reply_columns(triaged),
-        findings=[(finding.check, finding.detail) for finding in triaged.findings],
-    )
-
-
-def repair(claim: Claim, triaged: Triaged, run: Runtime) -> Ending:
-    log.info("answer_to_be_repaired", attempt=claim.attempt, reason=triaged.reason)
-    result = replace(result_of(claim, triaged, run), outcome=Outcome.REPAIR, reply=None)
-    return Ending(partial(store.repair, claim=claim, result=result), announce_on=claim.queue)
-
-
-def move(claim: Claim, error: PromptTooLong, run: Runtime) -> Ending:
-    log.info("ticket_moved", attempt=claim.attempt, queue=Queue.LONG)
-    result = Result(Outcome.MOVED, str(error), columns_without_output(claim, run, error))
-    step = partial(store.move, claim=claim, result=result, queue=Queue.LONG)
-    return Ending(step, announce_on=Queue.LONG)
-
-
-def failure(claim: Claim, error: Exception, reason: str, run: Runtime) -> Ending:
-    log.warning("ticket_failed", attempt=claim.attempt, reason=reason)
-    result = Result(Outcome.RETRY, reason, columns_without_output(claim, run, error))
-    return Ending(partial(store.give_back, claim=claim, result=result, policy=run.retries))
-
-
-def crash(claim: Claim, error: EngineCrashed, run: Runtime) -> Ending:
-    log.error("engine_crashed_over_ticket", attempt=claim.attempt, crashes=claim.crashes + 1)
-    result = Result(Outcome.CRASHED, str(error), columns_without_output(claim, run, error))
-    step = partial(store.crashed, claim=claim, result=result, policy=run.retries)
-    return Ending(step, announce_on=claim.queue)
-
-
-def release(claim: Claim, reason: str) -> Ending:
-    return Ending(partial(store.release, claim=claim, reason=reason), announce_on=claim.queue)
-
-
-def attempt_columns(claim: Claim, triaged: Triaged, run: Runtime) -> dict[str, Any]:
-    """Everything an attempt is known by later, as columns of `attempts`."""
-    columns: dict[str, Any] = {
-        "language": triaged.language.code,
-        "language_tag": triaged.language.tag,
-        "language_probability": triaged.language.probability,
-        "language_evidence": triaged.language.evidence,
-        **columns_without_output(claim, run),
-    }
-    if triaged.prompt:
-        columns["prompt_hash"] = triaged.prompt.sha256
-    if written := triaged.generation:
-        columns |= {
-            "raw_output": written.text,
-            "finish_reason": written.finish_reason,
-            "prompt_tokens": written.prompt_tokens,
-            "cached_tokens": written.cached_tokens,
-            "output_tokens": written.output_tokens,
-            "engine_ms": written.engine_ms,
-        }
-    return columns
-
-
-def columns_without_output(
-    claim: Claim, run: Runtime, error: Exception | None = None
-) -> dict[str, Any]:
-    identity, desk = run.engine.identity, run.desks.of(claim)
-    return {
-        "error": type(error).__name__ if error else None,
-        "queue_ms": claim.waited_ms,
-        "profile": identity.profile,
-        "model": identity.model,
-        "quantization": identity.quantization,
-        "engine_version": identity.engine_version,
-        "hardware": identity.hardware,
-        "desk_sha256": desk.sha256,
-        "prompt_version": desk.prompt_version,
-        "grammar_hash": desk.grammar.sha256,
-        "taxonomy_version": desk.taxonomy.version,
-        "sampling": {"temperature": desk.temperature},
-        "seed": desk.seed,
-    }
-
-
-def reply_columns(triaged: Triaged) -> dict[str, Any] | None:
-    if triaged.reply is None:
-        return None
-    return {
-        **triaged.reply.model_dump(mode="json"),
-        "confidence": triaged.confidence,
-        "least_confidence": min(triaged.confidence.values(), default=None),
-        "disposition": triaged.disposition,
-        "disposition_reason": triaged.reason,
-    }

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from worker import logs
+from worker import logs, metrics
 from worker.engine.contract import Engine, Generation, Identity, Prompt, Request
 from worker.errors import DeadlineExceeded, EngineCrashed, EngineUnavailable, TriageError
 
@@ -50,13 +50,15 @@ class SupervisedEngine:
         self._is_up.set()
         self._watcher = threading.Thread(target=self._watch, name="engine-watch", daemon=True)
         self._watcher.start()
+        metrics.ENGINE_UP.set_function(self.is_alive)
 
     def generate(self, request: Request, *, deadline_s: float) -> Generation:
         engine, started = self._engine, time.monotonic()
         if not self.is_alive():
             raise EngineUnavailable("the engine is down")
         try:
-            generation = engine.generate(request, deadline_s=deadline_s)
+            with metrics.ENGINE_RUNNING.track_inprogress():
+                generation = engine.generate(request, deadline_s=deadline_s)
         except EngineUnavailable as error:
             if engine is self._condemned:
                 raise EngineCrashed("the engine died or hung") from error
@@ -122,6 +124,7 @@ class SupervisedEngine:
             if self._is_stopping.wait(pause_s):
                 return restarts
             restarts += 1
+            metrics.ENGINE_RESTARTS.inc()
             try:
                 self._engine = self._start()
             except EngineUnavailable as error:

@@ -9,9 +9,10 @@ from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
 
-from worker import logs, migrate
+from worker import logs, metrics, migrate
 from worker.database import UNAVAILABLE, Sessions, reason
 from worker.errors import BodyTooLarge, Refused
+from worker.gateway.refusals import UNKNOWN, Refusals, known
 from worker.gateway.webhooks import Intake, Status
 from worker.helpdesk import Webhook
 
@@ -29,10 +30,14 @@ def create_app(
 ) -> FastAPI:
     """`threads` webhooks are worked on at once; each needs a connection to Postgres."""
 
+    refusals = Refusals(sessions)
+
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         anyio.to_thread.current_default_thread_limiter().total_tokens = threads
+        refusals.start()
         yield
+        refusals.stop()
 
     app = FastAPI(title="ticket-triage gateway", lifespan=lifespan, docs_url=None, redoc_url=None)
 
@@ -40,7 +45,9 @@ def create_app(
     async def webhook(source: str, request: Request) -> JSONResponse:
         body = await read_body(request, limit=max_body_bytes)
         delivery = Webhook(body, request.headers, received_at=datetime.now(UTC))
-        accepted = await run_in_threadpool(intake.accept, source, delivery)
+        with metrics.WEBHOOK_SECONDS.time():
+            accepted = await run_in_threadpool(intake.accept, source, delivery)
+        count(source, accepted.status)
         return JSONResponse(
             {"ticket_id": accepted.ticket_id, "status": accepted.status},
             status_code=200 if accepted.status is Status.DUPLICATE else 202,
@@ -62,6 +69,14 @@ def create_app(
 
     for more in routers:
         app.include_router(more)
+
+    async def refused(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, Refused)
+        source = request.path_params.get("source", UNKNOWN)
+        refusals.note(source, error)
+        count(source, "refused")
+        return refusal(request, error)
+
     app.add_exception_handler(Refused, refused)
     for unavailable in UNAVAILABLE:
         app.add_exception_handler(unavailable, postgres_unavailable)
@@ -86,13 +101,17 @@ async def read_body(request: Request, *, limit: int) -> bytes:
     return bytes(body)
 
 
-async def refused(request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, Refused)
+def count(source: str, verdict: str) -> None:
+    metrics.WEBHOOKS.labels(known(source), verdict).inc()
+
+
+def refusal(request: Request, error: Refused) -> JSONResponse:
     log.warning("webhook_refused", path=request.url.path, status=error.status, reason=str(error))
     return JSONResponse({"status": "refused", "reason": str(error)}, status_code=error.status)
 
 
 async def postgres_unavailable(request: Request, error: Exception) -> JSONResponse:
+    count(request.path_params.get("source", UNKNOWN), "unavailable")
     log.error("postgres_unavailable", path=request.url.path, error=reason(error))
     return JSONResponse(
         {"status": "unavailable", "reason": "Postgres takes nothing now: nothing was kept"},

@@ -4,9 +4,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 import orjson
+from opentelemetry.trace import SpanKind
 
 from schemas.ticket import IncomingTicket
-from worker import helpdesk, logs
+from worker import helpdesk, logs, tracing
 from worker.database import Sessions, transaction
 from worker.dispatch.publish import Announcer, Publisher
 from worker.errors import UnknownSource, UnusableBody
@@ -48,9 +49,12 @@ class Intake:
             Refused: unknown source, bad signature, or a body that is no ticket.
             sqlalchemy.exc.OperationalError: Postgres is down; nothing was kept.
         """
-        ticket = self._read(source, webhook)
-        with transaction(self._sessions) as session:
-            received = store.receive(session, ticket, Queue.LIVE)
+        with tracing.span(f"webhook {source[:40]}", kind=SpanKind.SERVER):
+            ticket = self._read(source, webhook)
+            with transaction(self._sessions) as session:
+                received = store.receive(
+                    session, ticket, Queue.LIVE, traceparent=tracing.traceparent()
+                )
         if received.is_new and not received.is_ignored:
             self._announcer.announce([(received.ticket_id, Queue.LIVE)])
         status = status_of(received)

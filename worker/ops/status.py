@@ -18,7 +18,7 @@ PARTS = {
     "sources": "select source, last_event_at, silent_s from ops_sources_v1 order by source",
     "last_24h": "select source, sum(received)::bigint as received, sum(replied)::bigint as replied,"
     " sum(needs_human)::bigint as needs_human, sum(in_flight)::bigint as in_flight,"
-    " sum(dead)::bigint as dead from ops_flow_v1 where hour > now() - interval '24 hours'"
+    " sum(dead)::bigint as dead from ops_flow_v2 where hour > now() - interval '24 hours'"
     " group by source order by source",
 }
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from schemas.reply import Reply, label_values
 from worker.engine.contract import Engine, Generation, Prompt, Request
 from worker.errors import Hopeless, PromptTooLong
+from worker.stages import stage
 from worker.triage import checks, confidence, prompts
 from worker.triage.checks import Finding
 from worker.triage.confidence import Disposition
@@ -60,7 +61,9 @@ def triage(
         Retryable: the engine is down or died, or took longer than `desk.deadline_s` seconds.
         PromptTooLong: the ticket does not fit and may not be shortened.
     """
-    language = language or desk.detector.detect(f"{subject}\n{body}", locale=locale)
+    if language is None:
+        with stage("language"):
+            language = desk.detector.detect(f"{subject}\n{body}", locale=locale)
     if language.code is None:
         return Triaged(language, Disposition.HUMAN, "there is no text to read")
     if not language.is_supported:
@@ -68,10 +71,13 @@ def triage(
 
     def ask(text: str) -> Triaged:
         prompt = build_prompt(desk, language, subject, text, faults)
-        generation = engine.generate(
-            request(prompt, desk, priority=priority), deadline_s=desk.deadline_s
-        )
-        return judge(generation, prompt, language, desk)
+        with stage("engine") as span:
+            generation = engine.generate(
+                request(prompt, desk, priority=priority), deadline_s=desk.deadline_s
+            )
+            span.set_attributes(told(engine, generation))
+        with stage("checks"):
+            return judge(generation, prompt, language, desk)
 
     try:
         return ask(body)
@@ -132,6 +138,17 @@ def request(prompt: Prompt, desk: Desk, *, priority: int) -> Request:
         seed=desk.seed,
         priority=priority,
     )
+
+
+def told(engine: Engine, generation: Generation) -> dict[str, str | int]:
+    """What a trace says of a generation, by OpenTelemetry's conventions for models."""
+    return {
+        "gen_ai.operation.name": "text_completion",
+        "gen_ai.request.model": engine.identity.model,
+        "gen_ai.usage.input_tokens": generation.prompt_tokens,
+        "gen_ai.usage.output_tokens": generation.output_tokens,
+        "gen_ai.response.finish_reason": generation.finish_reason,
+    }
 
 
 def judge(generation: Generation, prompt: Prompt, language: Detected, desk: Desk) -> Triaged:

@@ -3,7 +3,7 @@
 from worker.tickets.rows.people import Act, Correction
 from worker.tickets.rows.replays import Replay, Rerun
 from worker.tickets.rows.row import Journey, Row
-from worker.tickets.rows.tickets import Attempt, Delivery, Finding, Reply, Ticket
+from worker.tickets.rows.tickets import Attempt, Delivery, Finding, Refusal, Reply, Ticket
 from worker.tickets.rows.workers import Desk, Worker
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "Desk",
     "Finding",
     "Journey",
+    "Refusal",
     "Replay",
     "Reply",
     "Rerun",

@@ -20,7 +20,10 @@ def hour_of(column: str) -> TextClause:
 
 
 class Ticket(Journey, Row):
-    """One customer message to be triaged. An edited message is another ticket."""
+    """One customer message to be triaged. An edited message is another ticket.
+
+    `traceparent` is the span of the webhook that brought it, where traces are on.
+    """
 
     __tablename__ = "tickets"
     __table_args__ = (
@@ -71,6 +74,7 @@ class Ticket(Journey, Row):
     received_at: Mapped[datetime] = mapped_column(server_default=func.now())
     language: Mapped[str | None]
     erased_at: Mapped[datetime | None]
+    traceparent: Mapped[str | None]
 
 
 class Delivery(Row):
@@ -90,6 +94,17 @@ class Delivery(Row):
     ticket_id: Mapped[int] = mapped_column(ForeignKey("tickets.id"), index=True)
     received_at: Mapped[datetime] = mapped_column(server_default=func.now())
     repeats: Mapped[int] = mapped_column(server_default="0")
+
+
+class Refusal(Row):
+    """How many webhooks of a source were refused in an hour for one kind of reason."""
+
+    __tablename__ = "refusals"
+
+    hour: Mapped[datetime] = mapped_column(primary_key=True)
+    source: Mapped[str] = mapped_column(primary_key=True)
+    kind: Mapped[str] = mapped_column(primary_key=True)
+    refused: Mapped[int]
 
 
 class Attempt(Row):

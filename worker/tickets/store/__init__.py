@@ -30,10 +30,12 @@ from worker.tickets.store.erasing import (
     erase,
     of_requester,
 )
+from worker.tickets.store.history import Past, write_past, write_past_replay, write_refusals
 from worker.tickets.store.intake import (
     Received,
     announced,
     receive,
+    refused,
 )
 from worker.tickets.store.promoting import Promoted, promote, undo_promotion
 from worker.tickets.store.replays import (
@@ -75,6 +77,7 @@ __all__ = [
     "AsItWas",
     "Claim",
     "Order",
+    "Past",
     "Promoted",
     "Received",
     "Result",
@@ -111,6 +114,7 @@ __all__ = [
     "promote",
     "receive",
     "record",
+    "refused",
     "release",
     "repair",
     "replay_state",
@@ -123,4 +127,7 @@ __all__ = [
     "undo_promotion",
     "worker_is_gone",
     "worker_is_here",
+    "write_past",
+    "write_past_replay",
+    "write_refusals",
 ]

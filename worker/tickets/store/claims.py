@@ -23,6 +23,7 @@ class Claim:
 
     `way` and `way_id` are the row that is claimed; `attempt_id` is the attempt's row, `attempt`
     its number. `faults` are what the checks found in the answer that this attempt has to repair.
+    `traceparent` is the span that received the ticket, None where there was no trace.
     `setting` is what a replay wants otherwise than the worker has it.
     """
 
@@ -40,6 +41,7 @@ class Claim:
     repairs: int
     faults: tuple[str, ...]
     waited_ms: int
+    traceparent: str | None = None
     setting: Setting | None = None
 
 
@@ -108,6 +110,7 @@ def begin(
         if taken.repairs
         else (),
         waited_ms=int((taken.updated_at - waits_since).total_seconds() * 1000),
+        traceparent=None if replay_id else ticket.traceparent,
         setting=setting,
     )
 

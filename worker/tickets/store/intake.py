@@ -1,6 +1,6 @@
 """The way in: a helpdesk's delivery becomes a ticket, once."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import func, insert, select, update
@@ -8,7 +8,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
 from schemas.ticket import IncomingTicket
-from worker.tickets.rows import Delivery, Ticket
+from worker.tickets.rows import Delivery, Refusal, Ticket
 from worker.tickets.states import Queue, State
 
 
@@ -19,7 +19,9 @@ class Received:
     is_ignored: bool
 
 
-def receive(session: Session, new: IncomingTicket, queue: Queue) -> Received:
+def receive(
+    session: Session, new: IncomingTicket, queue: Queue, *, traceparent: str | None = None
+) -> Received:
     """Keep a delivery and its ticket, unless either is known already."""
     session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(new.delivery_key, 0))))
     known = session.execute(
@@ -30,7 +32,7 @@ def receive(session: Session, new: IncomingTicket, queue: Queue) -> Received:
     ).scalar()
     if known is not None:
         return Received(known, is_new=False, is_ignored=new.ignore_reason is not None)
-    ticket_id, is_new = insert_ticket(session, new, queue)
+    ticket_id, is_new = insert_ticket(session, new, queue, traceparent)
     session.execute(
         insert(Delivery).values(
             source=new.source,
@@ -42,7 +44,9 @@ def receive(session: Session, new: IncomingTicket, queue: Queue) -> Received:
     return Received(ticket_id, is_new=is_new, is_ignored=new.ignore_reason is not None)
 
 
-def insert_ticket(session: Session, new: IncomingTicket, queue: Queue) -> tuple[int, bool]:
+def insert_ticket(
+    session: Session, new: IncomingTicket, queue: Queue, traceparent: str | None
+) -> tuple[int, bool]:
     same = (
         Ticket.source == new.source,
         Ticket.external_id == new.external_id,
@@ -62,6 +66,7 @@ def insert_ticket(session: Session, new: IncomingTicket, queue: Queue) -> tuple[
             queue=queue,
             state=State.IGNORED if new.ignore_reason else State.RECEIVED,
             reason=new.ignore_reason,
+            traceparent=traceparent,
         )
         .on_conflict_do_nothing()
         .returning(Ticket.id)
@@ -69,6 +74,22 @@ def insert_ticket(session: Session, new: IncomingTicket, queue: Queue) -> tuple[
     if ticket_id is not None:
         return ticket_id, True
     return session.execute(select(Ticket.id).where(*same)).scalar_one(), False
+
+
+def refused(session: Session, counts: Mapping[tuple[str, str], int]) -> None:
+    """Add to the refused webhooks of this hour, counted by (source, kind)."""
+    hour = func.date_trunc("hour", func.now())
+    rows = [
+        {"hour": hour, "source": source, "kind": kind, "refused": count}
+        for (source, kind), count in sorted(counts.items())
+    ]
+    new = upsert(Refusal).values(rows)
+    session.execute(
+        new.on_conflict_do_update(
+            index_elements=[Refusal.hour, Refusal.source, Refusal.kind],
+            set_={"refused": Refusal.refused + new.excluded.refused},
+        )
+    )
 
 
 def announced(session: Session, ticket_ids: Sequence[int]) -> None:

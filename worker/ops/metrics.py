@@ -1,0 +1,111 @@
+"""`/metrics` of the gateway: what it counted itself, and how the service is by the views."""
+
+from collections.abc import Iterator
+
+from fastapi import APIRouter, Depends
+from fastapi.responses import Response
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+from sqlalchemy import text
+
+from worker import logs, metrics
+from worker.database import UNAVAILABLE, Sessions, reason, transaction
+from worker.ops.access import Access
+from worker.tickets.store.workers import GONE_S
+
+log = logs.get(__name__)
+
+GAUGES = {
+    "triage_backlog_tickets": (
+        "Tickets that wait.",
+        "queue",
+        "select queue, waiting from ops_backlog_v1",
+    ),
+    "triage_backlog_age_seconds": (
+        "How long the oldest ticket that is due has waited.",
+        "queue",
+        "select queue, oldest_s from ops_backlog_v1",
+    ),
+    "triage_in_work_tickets": (
+        "Tickets that workers hold.",
+        "queue",
+        "select queue, in_work from ops_backlog_v1",
+    ),
+    "triage_workers": (
+        "Workers that take tickets.",
+        "profile",
+        f"select profile, count(*) from ops_workers_v1 where seen_s < {GONE_S} "  # noqa: S608
+        "group by profile",
+    ),
+    "triage_source_silent_seconds": (
+        "Since the last accepted delivery.",
+        "source",
+        "select source, silent_s from ops_sources_v1",
+    ),
+    "triage_dead_tickets": (
+        "Tickets of the last 24 hours whose last try failed.",
+        "source",
+        "select source, sum(dead) from ops_flow_v2 where hour > now() - interval '24 hours'"
+        " group by source",
+    ),
+    "triage_corrected_tickets": (
+        "Tickets of the last 24 hours in which people corrected a field.",
+        "field",
+        "select field, sum(corrected) from ops_corrections_v1"
+        " where hour > now() - interval '24 hours' group by field",
+    ),
+    "triage_answered_tickets": (
+        "Tickets of the last 24 hours with a result, by language.",
+        "language",
+        "select coalesce(language, 'unknown'), sum(tickets) from ops_dispositions_v1"
+        " where hour > now() - interval '24 hours' group by language",
+    ),
+}
+"""Each with its meaning, its label, and the query that gives label and value."""
+
+
+class OfViews(Collector):
+    """Reads the views whenever Prometheus asks; without Postgres only `triage_database_up`."""
+
+    def __init__(self, sessions: Sessions) -> None:
+        self._sessions = sessions
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        try:
+            read = self._read()
+        except UNAVAILABLE as error:
+            log.warning("postgres_unavailable", error=reason(error))
+            read = []
+        yield GaugeMetricFamily(
+            "triage_database_up", "1 while Postgres answers.", value=float(bool(read))
+        )
+        yield from read
+
+    def _read(self) -> list[GaugeMetricFamily]:
+        with transaction(self._sessions) as session:
+            return [
+                family(name, meaning, label, [tuple(row) for row in session.execute(text(query))])
+                for name, (meaning, label, query) in GAUGES.items()
+            ]
+
+
+def family(name: str, meaning: str, label: str, rows: list[tuple[str, float]]) -> GaugeMetricFamily:
+    gauge = GaugeMetricFamily(name, meaning, labels=[label])
+    for value, number in rows:
+        gauge.add_metric([value], float(number))
+    return gauge
+
+
+def router(sessions: Sessions, access: Access) -> APIRouter:
+    """The endpoint, for whom `access` lets in: Prometheus bears the API token."""
+    registry = CollectorRegistry()
+    registry.register(OfViews(sessions))
+    api = APIRouter(dependencies=[Depends(access.user)], include_in_schema=False)
+
+    @api.get("/metrics")
+    def read() -> Response:
+        page = metrics.page() + generate_latest(registry)
+        return Response(page, headers={"Content-Type": metrics.CONTENT_TYPE})
+
+    return api
