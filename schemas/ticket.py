@@ -12,19 +12,21 @@ class IncomingTicket(BaseModel):
 
     `delivery_key` is the helpdesk's id of this delivery: the same again is a re-delivery.
     `message_id` is its id of the message within the ticket, empty if it has none.
+    `cut` is what stood below the message: quoted history, a signature block.
     `requester` is the helpdesk's name for who wrote it: an address or an id, for erasure.
     `ignore_reason` says why this is no customer's message; None if it is one.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    source: str = Field(min_length=1, max_length=40)
+    source: str = Field(min_length=1, max_length=80)
     external_id: str = Field(min_length=1, max_length=MAX_KEY_CHARS)
     delivery_key: str = Field(min_length=1, max_length=MAX_KEY_CHARS)
     message_id: str = Field("", max_length=MAX_KEY_CHARS)
     event: str = Field(min_length=1, max_length=MAX_KEY_CHARS)
     subject: str
     body: str
+    cut: str = ""
     locale: str | None = Field(None, max_length=40)
     requester: str | None = Field(None, max_length=MAX_KEY_CHARS)
     source_updated_at: AwareDatetime | None = None

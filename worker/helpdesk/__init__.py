@@ -1,13 +1,36 @@
 """Helpdesks by name: each proves its webhooks' sender and reads them into tickets."""
 
 from worker.errors import UnknownSource
+from worker.helpdesk.chatwoot import Chatwoot
 from worker.helpdesk.contract import Helpdesk, Webhook
+from worker.helpdesk.freescout import FreeScout
+from worker.helpdesk.freshdesk import Freshdesk
+from worker.helpdesk.front import Front
 from worker.helpdesk.generic import Generic
+from worker.helpdesk.gitlab import GitLab
+from worker.helpdesk.glpi import Glpi
+from worker.helpdesk.helpscout import HelpScout
+from worker.helpdesk.intercom import Intercom
+from worker.helpdesk.jira import Jira
 from worker.helpdesk.zammad import Zammad
 from worker.helpdesk.zendesk import Zendesk
 
 HELPDESKS: dict[str, Helpdesk] = {
-    helpdesk.name: helpdesk for helpdesk in (Zendesk(), Zammad(), Generic())
+    helpdesk.name: helpdesk
+    for helpdesk in (
+        Zendesk(),
+        Zammad(),
+        Chatwoot(),
+        Freshdesk(),
+        Intercom(),
+        Jira(),
+        HelpScout(),
+        Front(),
+        GitLab(),
+        FreeScout(),
+        Glpi(),
+        Generic(),
+    )
 }
 
 __all__ = ["HELPDESKS", "Helpdesk", "Webhook", "by_name"]

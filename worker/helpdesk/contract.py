@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from schemas.mistakes import first_mistake
 from schemas.ticket import GenericTicket, IncomingTicket
@@ -23,10 +23,20 @@ class Webhook:
     received_at: datetime
 
 
+class Sent(BaseModel):
+    """A part of what a helpdesk sends: ids may be numbers or text, unknown keys are ignored."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True, coerce_numbers_to_str=True)
+
+
 class Helpdesk(Protocol):
-    """One helpdesk product's webhooks."""
+    """One helpdesk product's webhooks.
+
+    `challenge_header` is sent once, while a webhook is set up: its value is the answer.
+    """
 
     name: str
+    challenge_header: str | None = None
 
     def verify(self, webhook: Webhook, secret: str) -> None:
         """

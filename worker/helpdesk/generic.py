@@ -5,12 +5,12 @@ from typing import Any
 
 from schemas.ticket import GenericTicket, IncomingTicket
 from worker.helpdesk import signatures, text
-from worker.helpdesk.contract import Webhook, parse
+from worker.helpdesk.contract import Helpdesk, Webhook, parse
 
 SIGNATURE, TIMESTAMP, DELIVERY = "x-triage-signature", "x-triage-timestamp", "x-triage-delivery"
 
 
-class Generic:
+class Generic(Helpdesk):
     """HMAC-SHA256 over `{timestamp}.{body}`, hex with the prefix `sha256=`; Unix seconds."""
 
     name = "generic"
@@ -23,13 +23,15 @@ class Generic:
 
     def read(self, payload: Any, webhook: Webhook) -> IncomingTicket:
         ticket = parse(GenericTicket, payload)
+        message = text.message(ticket.body)
         incoming = {
             "source": self.name,
             "external_id": text.one_line(ticket.id),
             "message_id": ticket.message_id,
             "event": "ticket",
             "subject": text.one_line(ticket.subject),
-            "body": text.clean(ticket.body),
+            "body": message.body,
+            "cut": message.cut,
             "locale": ticket.locale,
             "requester": ticket.requester,
         }

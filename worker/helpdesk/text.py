@@ -7,6 +7,8 @@ libraries spend minutes in their patterns on 200 kB of blank lines.
 
 import re
 import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 from inscriptis import get_text
 from inscriptis.css_profiles import CSS_PROFILES
@@ -18,6 +20,9 @@ WITHOUT_QUOTES = ParserConfig(
     css={**CSS_PROFILES["relaxed"], "blockquote": HtmlElement(display=Display.none)}
 )
 EVERYTHING = ParserConfig()
+MARKUP = re.compile(
+    r"<(p|br|div|span|html|body|table|blockquote|ul|ol|a|b|strong|em|h[1-6])\b[^<>]{0,500}>", re.I
+)
 TAG = re.compile(r"<[^<>]{0,2000}>")
 
 LINE_CHARS = 300
@@ -49,9 +54,36 @@ SIGNATURE = re.compile(
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A customer's own words, and what was cut from below them."""
+
+    body: str
+    cut: str = ""
+
+
+def message(raw: str, *, is_html: bool = False, attachments: Iterable[str] = ()) -> Message:
+    """Read a message as a helpdesk sends it; names of attachments follow the words in brackets."""
+    whole = plain(from_html(raw) if is_html else raw)
+    body = cut(whole)
+    rest = whole.removeprefix(body).strip()
+    if is_html and not rest:
+        rest = quoted(raw)
+    names = "\n".join(f"[{one_line(name)}]" for name in attachments if name.strip())
+    return Message("\n\n".join(part for part in (body, names) if part), rest)
+
+
 def clean(text: str) -> str:
     """A customer's message without history, signature block and control characters."""
-    return cut(plain(text))
+    return message(text).body
+
+
+def quoted(html: str) -> str:
+    """The quoted parts of a piece of HTML that is not all quote; without them, nothing."""
+    if "<blockquote" not in html.lower():
+        return ""
+    whole, own = plain(as_text(html, EVERYTHING)), plain(as_text(html, WITHOUT_QUOTES))
+    return whole.removeprefix(own).strip() if own else ""
 
 
 def plain(text: str) -> str:
@@ -77,10 +109,18 @@ def from_html(html: str) -> str:
         return ""
     html = html.replace("\0", "")
     for config in (WITHOUT_QUOTES, EVERYTHING):
-        text = str(get_text(html, config)).strip()
-        if text:
+        if text := as_text(html, config):
             return text
     return " ".join(TAG.sub(" ", html).split())  # nested deeper than a parser goes
+
+
+def as_text(html: str, config: ParserConfig) -> str:
+    return str(get_text(html, config)).strip()
+
+
+def looks_like_html(text: str) -> bool:
+    """Whether a field that may hold either holds markup."""
+    return bool(MARKUP.search(text))
 
 
 def cut(text: str) -> str:

@@ -8,17 +8,13 @@ from datetime import datetime
 from html import escape
 from typing import Any
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, Field
 
 from schemas.ticket import GenericTicket, IncomingTicket
 from worker.helpdesk import signatures, text
-from worker.helpdesk.contract import Webhook, parse
+from worker.helpdesk.contract import Helpdesk, Sent, Webhook, parse
 
 SIGNATURE, DELIVERY = "x-hub-signature", "x-zammad-delivery"
-
-
-class Sent(BaseModel):
-    model_config = ConfigDict(extra="ignore", frozen=True, coerce_numbers_to_str=True)
 
 
 class Customer(Sent):
@@ -32,12 +28,17 @@ class Ticket(Sent):
     updated_at: AwareDatetime | None = None
 
 
+class Attachment(Sent):
+    filename: str = ""
+
+
 class Article(Sent):
     id: str = Field(min_length=1)
     body: str
     content_type: str = "text/plain"
     sender: str
     internal: bool = False
+    attachments: tuple[Attachment, ...] = ()
 
 
 class Body(Sent):
@@ -47,7 +48,7 @@ class Body(Sent):
     article: Article | None = None
 
 
-class Zammad:
+class Zammad(Helpdesk):
     """HMAC-SHA1 over the body, hex with the prefix `sha1=`. Zammad sends no timestamp."""
 
     name = "zammad"
@@ -60,6 +61,7 @@ class Zammad:
         body = parse(Body, payload)
         ticket, article = body.ticket, body.article
         article_id = article.id if article else ""
+        message = message_of(article)
         return parse(
             IncomingTicket,
             {
@@ -70,7 +72,8 @@ class Zammad:
                 "message_id": article_id,
                 "event": event_of(article),
                 "subject": text.one_line(ticket.title),
-                "body": body_of(article),
+                "body": message.body,
+                "cut": message.cut,
                 "requester": ticket.customer.email,
                 "source_updated_at": ticket.updated_at,
                 "ignore_reason": why_ignored(article),
@@ -102,11 +105,14 @@ class Zammad:
         }
 
 
-def body_of(article: Article | None) -> str:
+def message_of(article: Article | None) -> text.Message:
     if article is None:
-        return ""
-    is_html = "html" in article.content_type
-    return text.clean(text.from_html(article.body) if is_html else article.body)
+        return text.Message("")
+    return text.message(
+        article.body,
+        is_html="html" in article.content_type,
+        attachments=[one.filename for one in article.attachments],
+    )
 
 
 def event_of(article: Article | None) -> str:

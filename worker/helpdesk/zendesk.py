@@ -7,11 +7,11 @@ current Zendesk does.
 from datetime import datetime
 from typing import Any
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, Field
 
 from schemas.ticket import GenericTicket, IncomingTicket
 from worker.helpdesk import signatures, text
-from worker.helpdesk.contract import Webhook, parse
+from worker.helpdesk.contract import Helpdesk, Sent, Webhook, parse
 
 SIGNATURE = "x-zendesk-webhook-signature"
 TIMESTAMP = "x-zendesk-webhook-signature-timestamp"
@@ -19,10 +19,6 @@ INVOCATION = "x-zendesk-webhook-invocation-id"
 
 CREATED = "zen:event-type:ticket.created"
 COMMENT_ADDED = "zen:event-type:ticket.comment_added"
-
-
-class Sent(BaseModel):
-    model_config = ConfigDict(extra="ignore", frozen=True, coerce_numbers_to_str=True)
 
 
 class Author(Sent):
@@ -58,7 +54,7 @@ class Event(Sent):
     event: Change = Change()
 
 
-class Zendesk:
+class Zendesk(Helpdesk):
     """HMAC-SHA256 over timestamp + body, base64; timestamp in ISO 8601."""
 
     name = "zendesk"
@@ -77,7 +73,8 @@ class Zendesk:
         event = parse(Event, payload)
         comment = event.event.comment
         is_comment = event.type == COMMENT_ADDED and comment is not None
-        body = comment.body if is_comment and comment else event.detail.description or ""
+        raw = comment.body if is_comment and comment else event.detail.description or ""
+        message = text.message(raw)
         updated_at = event.detail.updated_at
         return parse(
             IncomingTicket,
@@ -90,7 +87,8 @@ class Zendesk:
                 "message_id": comment.id if is_comment and comment else "",
                 "event": event.type,
                 "subject": text.one_line(event.detail.subject or ""),
-                "body": text.clean(body),
+                "body": message.body,
+                "cut": message.cut,
                 "locale": event.detail.locale,
                 "requester": event.detail.requester_id,
                 "source_updated_at": updated_at,

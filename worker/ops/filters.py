@@ -6,10 +6,10 @@ from urllib.parse import urlencode
 
 from fastapi import Depends, HTTPException, Request
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from sqlalchemy import ColumnElement
+from sqlalchemy import ColumnElement, exists
 
 from schemas.mistakes import first_mistake
-from worker.tickets.rows import Ticket
+from worker.tickets.rows import Attempt, Ticket
 from worker.tickets.states import State
 
 LARGEST = 2**63 - 1
@@ -31,6 +31,7 @@ class Filters(BaseModel):
     period: str = Field("24h", pattern=f"^({'|'.join(PERIODS)})$")
     source: str = Field("", max_length=100)
     language: str = Field("", pattern="^([a-z]{2,3})?$")
+    profile: str = Field("", max_length=100)
     state: State | None = None
     before: int | None = Field(
         None, ge=1, le=LARGEST, description="Tickets with smaller ids, for paging."
@@ -42,14 +43,20 @@ class Filters(BaseModel):
         """Whether the flow is told by the hour; else by the day."""
         return PERIODS[self.period] <= timedelta(days=1)
 
+    @property
+    def since(self) -> datetime:
+        return datetime.now(UTC) - PERIODS[self.period]
+
     def conditions(self) -> list[ColumnElement[bool]]:
-        given: list[ColumnElement[bool]] = [
-            Ticket.received_at >= datetime.now(UTC) - PERIODS[self.period]
-        ]
+        given: list[ColumnElement[bool]] = [Ticket.received_at >= self.since]
         if self.source:
             given.append(Ticket.source == self.source)
         if self.language:
             given.append(Ticket.language == self.language)
+        if self.profile:
+            given.append(
+                exists().where(Attempt.id == Ticket.attempt_id, Attempt.profile == self.profile)
+            )
         return given
 
     def address(self, **changes: object) -> str:

@@ -23,6 +23,7 @@ from worker.ops.ticket_page import TicketPage
 from worker.replay import compare
 from worker.replay import read as replays
 from worker.replay.page import rows as side_by_side
+from worker.tickets.rows import Attempt, Ticket
 
 COMPARED = 50
 """Changed tickets that the page of a replay shows side by side."""
@@ -76,7 +77,9 @@ def overview_page(sessions: Sessions, filters: Filters, user: str) -> HTMLRespon
             counts=read.counts(session, filters),
             oldest_s=read.oldest_wait_s(session),
             bad=read.bad_kinds(session, filters),
-            sources=read.sources(session),
+            sources=read.values_of(session, Ticket.source),
+            profiles=read.values_of(session, Attempt.profile),
+            refused=read.refused(session, filters),
             workers=read.workers(session),
             tickets=read.newest(session, filters),
             page_size=read.PAGE,

@@ -5,11 +5,11 @@ from typing import Any
 
 from sqlalchemy import Select, func, select, table, text, true
 from sqlalchemy import column as sql_column
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from worker.ops.filters import Filters
 from worker.tickets import read
-from worker.tickets.rows import Attempt, Reply, Ticket, Worker
+from worker.tickets.rows import Attempt, Refusal, Reply, Ticket, Worker
 from worker.tickets.states import State
 
 PAGE = 50
@@ -21,6 +21,14 @@ def counts(session: Session, filters: Filters) -> dict[str, int]:
         select(Ticket.state, func.count()).where(*filters.conditions()).group_by(Ticket.state)
     )
     return dict.fromkeys(State, 0) | {row[0]: row[1] for row in rows}
+
+
+def refused(session: Session, filters: Filters) -> int:
+    """Webhooks that were refused in the hours of the period."""
+    given = select(func.coalesce(func.sum(Refusal.refused), 0)).where(Refusal.hour >= filters.since)
+    if filters.source:
+        given = given.where(Refusal.source == filters.source)
+    return int(session.execute(given).scalar_one())
 
 
 def oldest_wait_s(session: Session) -> float:
@@ -67,14 +75,14 @@ def flow(session: Session, filters: Filters) -> Sequence[Any]:
     ).all()
 
 
-def sources(session: Session) -> Sequence[str]:
-    """Every source there is, each found by one step in an index."""
-    first = select(func.min(Ticket.source).label("source")).cte("sources", recursive=True)
-    further = select(func.min(Ticket.source)).where(Ticket.source > first.c.source)
+def values_of(session: Session, column: InstrumentedAttribute[Any]) -> Sequence[str]:
+    """Every value of a column that an index begins with, each found by one step in the index."""
+    first = select(func.min(column).label("value")).cte("found", recursive=True)
+    further = select(func.min(column)).where(column > first.c.value)
     every = first.union_all(
-        select(further.correlate(first).scalar_subquery()).where(first.c.source.is_not(None))
+        select(further.correlate(first).scalar_subquery()).where(first.c.value.is_not(None))
     )
-    return session.scalars(select(every.c.source).where(every.c.source.is_not(None))).all()
+    return session.scalars(select(every.c.value).where(every.c.value.is_not(None))).all()
 
 
 def newest(session: Session, filters: Filters) -> list[dict[str, Any]]:
