@@ -57,6 +57,16 @@ class Settings(BaseSettings):
         "A source without a secret is refused.",
     )
 
+    webhook_secrets_before: dict[str, SecretStr] = Field(
+        default_factory=dict,
+        description="The secret that a source had before, accepted as well while it is rotated.",
+    )
+    desks: Path | None = Field(
+        None,
+        description="Several desks on one service (TOML, docs/desks.md): webhooks of a desk go to "
+        "/webhooks/{source}/{desk}, signed with TRIAGE_WEBHOOK_SECRETS__{SOURCE}_{DESK}.",
+    )
+
     profile: str = Field(
         "auto",
         description="Engine profile: a name from `worker/engine/profiles/`, or `auto` "

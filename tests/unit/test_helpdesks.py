@@ -34,9 +34,21 @@ def test_what_a_helpdesk_signs_is_accepted_and_read_back(name: str) -> None:
     HELPDESKS[name].verify(webhook, SECRET)
     read = HELPDESKS[name].read(payload, webhook)
 
-    assert (read.source, read.external_id, read.delivery_key) == (name, "4711", "delivery-1")
+    again = HELPDESKS[name].read(payload, webhook)
+    assert read.source == name
+    assert read.external_id.rpartition("/")[2] == "4711"
+    assert read.delivery_key == again.delivery_key
+    assert read.delivery_key == "delivery-1" or name in WITHOUT_DELIVERY_HEADER
     assert (read.subject, read.body) == (TICKET.subject, TICKET.body)
     assert read.ignore_reason is None
+
+
+WITHOUT_DELIVERY_HEADER = {"freshdesk", "intercom", "helpscout", "front", "freescout", "glpi"}
+"""Their deliveries are told apart by what stands in the body."""
+UNSIGNED = {"freshdesk", "gitlab"}
+"""They send the secret itself."""
+TIMED = {"zendesk", "chatwoot", "front", "generic"}
+"""Their signatures are refused when they are old; the others sign no time that says so."""
 
 
 def test_another_secret_is_refused(name: str) -> None:
@@ -44,6 +56,7 @@ def test_another_secret_is_refused(name: str) -> None:
         HELPDESKS[name].verify(signed(name, {}, secret="another"), SECRET)
 
 
+@pytest.mark.parametrize("name", sorted(HELPDESKS.keys() - UNSIGNED))
 def test_a_changed_body_is_refused(name: str) -> None:
     webhook = signed(name, {"a": 1})
 
@@ -56,11 +69,16 @@ def test_a_missing_signature_is_refused_and_named(name: str) -> None:
         HELPDESKS[name].verify(Webhook(b"{}", {}, NOW), SECRET)
 
 
-@pytest.mark.parametrize("name", ["zendesk", "generic"])
+@pytest.mark.parametrize("name", sorted(TIMED))
 @pytest.mark.parametrize("off", [timedelta(minutes=-6), timedelta(minutes=6)])
 def test_a_signature_too_old_or_from_the_future_is_refused(name: str, off: timedelta) -> None:
     with pytest.raises(BadSignature, match="360 s off"):
         HELPDESKS[name].verify(signed(name, {}, at=NOW + off), SECRET)
+
+
+@pytest.mark.parametrize("name", sorted(HELPDESKS.keys() - TIMED))
+def test_an_honest_retry_hours_later_is_accepted_where_no_time_is_signed(name: str) -> None:
+    HELPDESKS[name].verify(signed(name, {}, at=NOW - timedelta(hours=3)), SECRET)
 
 
 @pytest.mark.parametrize("timestamp", ["yesterday", "9" * 40, "", "²"])
@@ -78,7 +96,7 @@ def test_a_payload_of_another_shape_is_unusable(name: str, payload: Any) -> None
 
 
 def test_an_unknown_helpdesk_is_named_with_the_known_ones() -> None:
-    with pytest.raises(UnknownSource, match="zendesk, zammad, generic"):
+    with pytest.raises(UnknownSource, match="zendesk, zammad, chatwoot"):
         helpdesk.by_name("otrs")
 
 
@@ -88,67 +106,6 @@ def test_zendesk_signs_timestamp_then_body() -> None:
     # printf '2026-11-23T12:00:00Z{}' | openssl dgst -sha256 -hmac 'a secret' -binary | base64
     expected = "WlO5/BgdD0RCB/U3Av5TAxNXlAtK5n832My33aKezDk="
     assert headers["x-zendesk-webhook-signature"] == expected
-
-
-def zendesk(kind: str, comment: dict[str, Any] | None = None) -> dict[str, Any]:
-    return {
-        "type": f"zen:event-type:ticket.{kind}",
-        "detail": {"id": 5158, "subject": "S", "description": "First"},
-        "event": {"comment": comment} if comment else {},
-    }
-
-
-@pytest.mark.parametrize(
-    ("payload", "reason"),
-    [
-        (zendesk("created"), None),
-        (
-            zendesk("comment_added", {"id": 1, "body": "More", "is_public": True}),
-            None,
-        ),
-        (
-            zendesk("comment_added", {"id": 1, "body": "Note", "is_public": False}),
-            "an internal note",
-        ),
-        (
-            zendesk(
-                "comment_added",
-                {"id": 1, "body": "Hi", "is_public": True, "author": {"is_staff": True}},
-            ),
-            "an agent's reply",
-        ),
-        (zendesk("tags_changed"), "not a message: zen:event-type:ticket.tags_changed"),
-    ],
-)
-def test_zendesk_events_that_are_no_customers_message_are_ignored(
-    payload: dict[str, Any], reason: str | None
-) -> None:
-    read = HELPDESKS["zendesk"].read(payload, signed("zendesk", payload))
-
-    assert read.ignore_reason == reason
-    assert read.external_id == "5158"
-
-
-def zammad(**article: Any) -> dict[str, Any]:
-    full = {"id": 9, "body": "<p>Hallo</p>", "content_type": "text/html", "sender": "Customer"}
-    return {"ticket": {"id": 7, "title": "T"}, "article": full | article if article else None}
-
-
-@pytest.mark.parametrize(
-    ("payload", "reason"),
-    [
-        (zammad(internal=False), None),
-        (zammad(internal=True), "an internal note"),
-        (zammad(sender="Agent"), "a message by Agent"),
-        (zammad(), "not a message: an update of the ticket"),
-    ],
-)
-def test_zammad_deliveries_that_are_no_customers_message_are_ignored(
-    payload: dict[str, Any], reason: str | None
-) -> None:
-    read = HELPDESKS["zammad"].read(payload, signed("zammad", payload))
-
-    assert read.ignore_reason == reason
 
 
 def test_the_same_message_edited_is_other_content_and_repeated_is_the_same() -> None:

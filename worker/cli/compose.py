@@ -8,11 +8,13 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
 from sqlalchemy.orm import Session
 
+from schemas.desks import OwnDesk, load_desks
 from schemas.taxonomy import Taxonomy, load_taxonomy
 from schemas.thresholds import Thresholds, load_thresholds
 from worker import database
@@ -55,7 +57,7 @@ def make_publisher(settings: Settings, sessions: Sessions) -> Publisher:
     return Publisher(make_app(settings), sessions)
 
 
-def make_desk(settings: Settings) -> Desk:
+def make_desk(settings: Settings, detector: LanguageDetector | None = None) -> Desk:
     """How this desk triages.
 
     Raises:
@@ -73,8 +75,29 @@ def make_desk(settings: Settings) -> Desk:
         seed=profile.sampling.seed,
         thresholds=read_thresholds(settings),
         deadline_s=settings.deadline_s,
-        detector=LanguageDetector(),
+        detector=detector or LanguageDetector(),
     )
+
+
+def named_desks(settings: Settings, own: Desk) -> dict[str, Desk]:
+    """The desks of TRIAGE_DESKS by name; what one leaves out is as in the settings.
+
+    Raises:
+        SettingsError: the file, or a taxonomy or thresholds it names, cannot be read.
+    """
+    if settings.desks is None:
+        return {}
+    try:
+        found = load_desks(settings.desks)
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"TRIAGE_DESKS: {error}") from error
+    return {name: named_desk(given, settings, own) for name, given in found.items()}
+
+
+def named_desk(given: OwnDesk, settings: Settings, own: Desk) -> Desk:
+    changes = given.model_dump(exclude={"languages"}, exclude_none=True)
+    desk = make_desk(settings.model_copy(update=changes), own.detector)
+    return replace(desk, languages=frozenset(given.languages or own.languages))
 
 
 def read_taxonomy(settings: Settings) -> Taxonomy:
@@ -124,6 +147,7 @@ def make_runtime(settings: Settings, engine: Engine, sessions: Sessions, publish
             cap_s=settings.backoff_cap_s,
         ),
         suspects=Suspects(settings.max_crashes),
+        named_desks=named_desks(settings, desk),
     )
 
 

@@ -1,9 +1,9 @@
-"""Which desk a claim is triaged for: the worker's own, or what its replay wants instead.
+"""Which desk a claim is triaged for: the worker's own, one of several, or what a replay wants.
 
 Each desk is kept in Postgres the first time something is asked with it.
 """
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from schemas.taxonomy import Taxonomy
 from worker.engine.grammar import reply_grammar
+from worker.helpdesk import desk_of
 from worker.tickets import store
 from worker.tickets.store import AsItWas, Claim, Setting
 from worker.triage import prompts
@@ -22,25 +23,36 @@ from worker.triage.language import Detected
 class Desks:
     """The desks of one worker. Safe to share: what two threads keep at once is kept once."""
 
-    def __init__(self, own: Desk, in_postgres: Callable[[Callable[[Session], None]], Any]) -> None:
-        self.own = own
+    def __init__(
+        self,
+        own: Desk,
+        in_postgres: Callable[[Callable[[Session], None]], Any],
+        *,
+        named: Mapping[str, Desk],
+    ) -> None:
+        """`named` are those of sources such as `zendesk/acme`, by name; all others have `own`."""
+        self.own, self._named = own, named
         self._in_postgres = in_postgres
         self._kept: set[str] = set()
         self._changed: dict[Hashable, Desk] = {}
 
     def of(self, claim: Claim) -> Desk:
         """The desk that a claim is triaged for."""
-        desk = self._as_wanted(claim.setting) if claim.setting else self.own
+        name = desk_of(claim.source)
+        desk = self._named.get(name, self.own)
+        if claim.setting:
+            desk = self._as_wanted(name, desk, claim.setting)
         if desk.sha256 not in self._kept:
             columns = desk.asked_with()
             self._in_postgres(partial(store.keep_desk, sha256=desk.sha256, columns=columns))
             self._kept.add(desk.sha256)
         return desk
 
-    def _as_wanted(self, setting: Setting) -> Desk:
-        if setting.key not in self._changed:
-            self._changed[setting.key] = changed(self.own, setting)
-        return self._changed[setting.key]
+    def _as_wanted(self, name: str, desk: Desk, setting: Setting) -> Desk:
+        key = (name, setting.key)
+        if key not in self._changed:
+            self._changed[key] = changed(desk, setting)
+        return self._changed[key]
 
 
 def changed(own: Desk, setting: Setting) -> Desk:

@@ -1,7 +1,7 @@
 """What a worker process holds while it runs: made once, handed to every task."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -33,12 +33,15 @@ class Runtime:
     lease_s: float
     retries: RetryPolicy
     suspects: Suspects
+    named_desks: Mapping[str, Desk] = field(default_factory=dict)
     desks: Desks = field(init=False)
     held: Held = field(default_factory=Held)
     giving_up: threading.Event = field(default_factory=threading.Event)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "desks", Desks(self.desk, self.in_postgres))
+        object.__setattr__(
+            self, "desks", Desks(self.desk, self.in_postgres, named=self.named_desks)
+        )
 
     def in_postgres(self, step: Callable[[Session], Result]) -> Result:
         """Do one step of a ticket's journey; while Postgres is away, wait for it.

@@ -13,7 +13,7 @@ from worker import logs, metrics, migrate
 from worker.database import UNAVAILABLE, Sessions, reason
 from worker.errors import BodyTooLarge, Refused
 from worker.gateway.refusals import UNKNOWN, Refusals, known
-from worker.gateway.webhooks import Intake, Status
+from worker.gateway.webhooks import Challenge, Intake, Status
 from worker.helpdesk import Webhook
 
 log = logs.get(__name__)
@@ -42,11 +42,14 @@ def create_app(
     app = FastAPI(title="ticket-triage gateway", lifespan=lifespan, docs_url=None, redoc_url=None)
 
     @app.post("/webhooks/{source}")
-    async def webhook(source: str, request: Request) -> JSONResponse:
+    @app.post("/webhooks/{source}/{desk}")
+    async def webhook(source: str, request: Request, desk: str = "") -> JSONResponse:
         body = await read_body(request, limit=max_body_bytes)
         delivery = Webhook(body, request.headers, received_at=datetime.now(UTC))
         with metrics.WEBHOOK_SECONDS.time():
-            accepted = await run_in_threadpool(intake.accept, source, delivery)
+            accepted = await run_in_threadpool(intake.accept, source, delivery, desk=desk)
+        if isinstance(accepted, Challenge):
+            return JSONResponse({"challenge": accepted.answer})
         count(source, accepted.status)
         return JSONResponse(
             {"ticket_id": accepted.ticket_id, "status": accepted.status},

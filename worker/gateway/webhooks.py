@@ -1,17 +1,18 @@
 """Accepts one webhook: prove the sender, read the ticket, commit, announce. In this order."""
 
+import contextlib
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 import orjson
 from opentelemetry.trace import SpanKind
 
-from schemas.ticket import IncomingTicket
 from worker import helpdesk, logs, tracing
 from worker.database import Sessions, transaction
 from worker.dispatch.publish import Announcer, Publisher
-from worker.errors import UnknownSource, UnusableBody
-from worker.helpdesk import Webhook
+from worker.errors import BadSignature, UnknownSource, UnusableBody
+from worker.helpdesk import Helpdesk, Webhook
 from worker.settings import Settings
 from worker.tickets import store
 from worker.tickets.states import Queue
@@ -33,24 +34,40 @@ class Accepted:
     status: Status
 
 
+@dataclass(frozen=True, slots=True)
+class Challenge:
+    """What a helpdesk wants to hear back while a webhook is set up."""
+
+    answer: str
+
+
 class Intake:
     """Everything between a webhook's bytes and the queue. Safe to share between threads."""
 
     def __init__(
         self, settings: Settings, sessions: Sessions, announcer: Announcer | Publisher
     ) -> None:
-        self._secrets, self._sessions = settings.webhook_secrets, sessions
+        self._secrets = (settings.webhook_secrets, settings.webhook_secrets_before)
+        self._sessions = sessions
         self._announcer = announcer
 
-    def accept(self, source: str, webhook: Webhook) -> Accepted:
+    def accept(self, source: str, webhook: Webhook, *, desk: str = "") -> Accepted | Challenge:
         """Keep a delivery as rows and announce its ticket.
+
+        A ticket of one of several desks has `source/desk` as its source.
 
         Raises:
             Refused: unknown source, bad signature, or a body that is no ticket.
             sqlalchemy.exc.OperationalError: Postgres is down; nothing was kept.
         """
         with tracing.span(f"webhook {source[:40]}", kind=SpanKind.SERVER):
-            ticket = self._read(source, webhook)
+            adapter = helpdesk.by_name(source)
+            self._verify(adapter, webhook, desk)
+            if challenge := adapter.challenge_header and webhook.headers.get(
+                adapter.challenge_header
+            ):
+                return Challenge(challenge)
+            ticket = helpdesk.read(adapter, parsed(webhook.body), webhook, desk=desk)
             with transaction(self._sessions) as session:
                 received = store.receive(
                     session, ticket, Queue.LIVE, traceparent=tracing.traceparent()
@@ -58,22 +75,30 @@ class Intake:
         if received.is_new and not received.is_ignored:
             self._announcer.announce([(received.ticket_id, Queue.LIVE)])
         status = status_of(received)
-        log.info("webhook", source=source, ticket_id=received.ticket_id, status=status)
+        log.info("webhook", source=ticket.source, ticket_id=received.ticket_id, status=status)
         return Accepted(received.ticket_id, status)
 
-    def _read(self, source: str, webhook: Webhook) -> IncomingTicket:
-        adapter = helpdesk.by_name(source)
-        secret = self._secrets.get(source)
-        if secret is None:
+    def _verify(self, adapter: Helpdesk, webhook: Webhook, desk: str) -> None:
+        """Prove that the webhook is signed with the source's secret, or with the one before."""
+        key = f"{adapter.name}_{desk}" if desk else adapter.name
+        known = [secrets[key].get_secret_value() for secrets in self._secrets if key in secrets]
+        if not known:
             raise UnknownSource(
-                f"source {source} has no secret here: set TRIAGE_WEBHOOK_SECRETS__{source.upper()}"
+                f"source {f'{adapter.name}/{desk}'[:80] if desk else adapter.name} has no secret "
+                f"here: set TRIAGE_WEBHOOK_SECRETS__{key.upper()[:80]}"
             )
-        adapter.verify(webhook, secret.get_secret_value())
-        try:
-            payload = orjson.loads(webhook.body)
-        except orjson.JSONDecodeError as error:
-            raise UnusableBody(f"body: not JSON in UTF-8: {error}") from error
-        return adapter.read(payload, webhook)
+        *others, last = known
+        for secret in others:
+            with contextlib.suppress(BadSignature):
+                return adapter.verify(webhook, secret)
+        return adapter.verify(webhook, last)
+
+
+def parsed(body: bytes) -> Any:
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise UnusableBody(f"body: not JSON in UTF-8: {error}") from error
 
 
 def status_of(received: store.Received) -> Status:

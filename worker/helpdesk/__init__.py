@@ -1,6 +1,10 @@
 """Helpdesks by name: each proves its webhooks' sender and reads them into tickets."""
 
+from typing import Any
+
+from schemas.ticket import IncomingTicket
 from worker.errors import UnknownSource
+from worker.helpdesk.automatic import why_automatic
 from worker.helpdesk.chatwoot import Chatwoot
 from worker.helpdesk.contract import Helpdesk, Webhook
 from worker.helpdesk.freescout import FreeScout
@@ -33,7 +37,7 @@ HELPDESKS: dict[str, Helpdesk] = {
     )
 }
 
-__all__ = ["HELPDESKS", "Helpdesk", "Webhook", "by_name"]
+__all__ = ["HELPDESKS", "Helpdesk", "Webhook", "by_name", "desk_of", "read"]
 
 
 def by_name(name: str) -> Helpdesk:
@@ -44,3 +48,20 @@ def by_name(name: str) -> Helpdesk:
     if name not in HELPDESKS:
         raise UnknownSource(f"unknown source {name[:40]!r}: there are {', '.join(HELPDESKS)}")
     return HELPDESKS[name]
+
+
+def read(helpdesk: Helpdesk, payload: Any, webhook: Webhook, *, desk: str = "") -> IncomingTicket:
+    """The ticket in a parsed body, of one of several desks if one is named.
+
+    Raises:
+        UnusableBody: it is not what this helpdesk sends; names the field.
+    """
+    ticket = helpdesk.read(payload, webhook)
+    reason = ticket.ignore_reason or why_automatic(ticket.subject, ticket.requester)
+    source = f"{ticket.source}/{desk}" if desk else ticket.source
+    return ticket.model_copy(update={"ignore_reason": reason, "source": source})
+
+
+def desk_of(source: str) -> str:
+    """The desk in a ticket's source, empty if it names none."""
+    return source.partition("/")[2]

@@ -16,10 +16,9 @@ from inscriptis.html_properties import Display
 from inscriptis.model.config import ParserConfig
 from inscriptis.model.html_element import HtmlElement
 
-WITHOUT_QUOTES = ParserConfig(
-    css={**CSS_PROFILES["relaxed"], "blockquote": HtmlElement(display=Display.none)}
-)
-EVERYTHING = ParserConfig()
+STYLE = {**CSS_PROFILES["relaxed"], "div": HtmlElement(display=Display.block)}
+WITHOUT_QUOTES = ParserConfig(css={**STYLE, "blockquote": HtmlElement(display=Display.none)})
+EVERYTHING = ParserConfig(css=STYLE)
 MARKUP = re.compile(
     r"<(p|br|div|span|html|body|table|blockquote|ul|ol|a|b|strong|em|h[1-6])\b[^<>]{0,500}>", re.I
 )

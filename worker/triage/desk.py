@@ -8,15 +8,15 @@ from typing import Any
 from schemas.taxonomy import Taxonomy
 from schemas.thresholds import Thresholds
 from worker.engine.grammar import Grammar
-from worker.triage.language import LanguageDetector
+from worker.triage.language import NAMES, LanguageDetector
 
 
 @dataclass(frozen=True, slots=True)
 class Desk:
     """What the model is told and held to, and what happens with its answer.
 
-    `instruction` is the prompt's part that is the same for all tickets; `sha256` is over
-    `asked_with`, by which an attempt is known later.
+    Tickets in other `languages` than these go to a person. `instruction` is the prompt's part that
+    is the same for all tickets; `sha256` is over `asked_with`, by which an attempt is known later.
     """
 
     taxonomy: Taxonomy
@@ -29,6 +29,7 @@ class Desk:
     thresholds: Thresholds
     deadline_s: float
     detector: LanguageDetector
+    languages: frozenset[str] = frozenset(NAMES)
     sha256: str = field(init=False)
 
     def __post_init__(self) -> None:

@@ -9,6 +9,7 @@ French and English. The requester's locale breaks ties only.
 import re
 import unicodedata
 from collections import Counter
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -94,8 +95,13 @@ class LanguageDetector:
             .build()
         )
 
-    def detect(self, text: str, *, locale: str | None = None) -> Detected:
-        """The language of `text`; `locale` (such as `ja-JP`) decides what the text leaves open."""
+    def detect(
+        self, text: str, *, locale: str | None = None, among: AbstractSet[str] = NAMES.keys()
+    ) -> Detected:
+        """The language of `text`; `locale` (such as `ja-JP`) decides what the text leaves open.
+
+        Short Latin text is taken to be in one of the desk's own languages, `among`.
+        """
         text = unicodedata.normalize("NFKC", text[:LOOKED_AT_CHARS])
         text = (prose(text).strip() or text)[:READ_CHARS]
         scripts = count_scripts(text)
@@ -109,23 +115,26 @@ class LanguageDetector:
         ):
             return east_asian(text, kana=kana, ideographs=ideographs, locale=locale or "")
         if scripts.most_common(1)[0][0] == "LATIN":
-            return self._latin(text, letters=scripts["LATIN"], spoken=spoken)
+            return self._latin(text, letters=scripts["LATIN"], spoken=spoken, among=among)
         code, probability = self._ask(text)
         return Detected(code, probability, "script")
 
-    def _latin(self, text: str, *, letters: int, spoken: str | None) -> Detected:
+    def _latin(
+        self, text: str, *, letters: int, spoken: str | None, among: AbstractSet[str]
+    ) -> Detected:
         if letters >= FOREIGN_CHARS:
             code, probability = self._ask(text)
             is_long_enough = letters >= LONG_CHARS or code not in OPINIONS
             if is_long_enough and probability >= CERTAIN_PROBABILITY:
                 return Detected(code, probability, "langdetect")
-        return self._second_opinion(text, spoken)
+        return self._second_opinion(text, spoken, among)
 
-    def _second_opinion(self, text: str, spoken: str | None) -> Detected:
+    def _second_opinion(self, text: str, spoken: str | None, among: AbstractSet[str]) -> Detected:
         """Which of the desk's Latin languages it is, of which there is no doubt."""
         values = {
             code: self._second.compute_language_confidence(text, language)
             for code, language in OPINIONS.items()
+            if code in among or not among & OPINIONS.keys()
         }
         best = max(values, key=lambda code: values[code])
         if spoken in values and values[best] - values[spoken] < TIE:

@@ -63,10 +63,12 @@ def triage(
     """
     if language is None:
         with stage("language"):
-            language = desk.detector.detect(f"{subject}\n{body}", locale=locale)
+            language = desk.detector.detect(
+                f"{subject}\n{body}", locale=locale, among=desk.languages
+            )
     if language.code is None:
         return Triaged(language, Disposition.HUMAN, "there is no text to read")
-    if not language.is_supported:
+    if language.code not in desk.languages:
         return Triaged(language, Disposition.HUMAN, f"unsupported language: {language.code}")
 
     def ask(text: str) -> Triaged:

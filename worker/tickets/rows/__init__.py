@@ -5,6 +5,7 @@ from worker.tickets.rows.replays import Replay, Rerun
 from worker.tickets.rows.row import Journey, Row
 from worker.tickets.rows.tickets import Attempt, Delivery, Finding, Refusal, Reply, Ticket
 from worker.tickets.rows.workers import Desk, Worker
+from worker.tickets.rows.writebacks import Writeback
 
 __all__ = [
     "Act",
@@ -21,4 +22,5 @@ __all__ = [
     "Row",
     "Ticket",
     "Worker",
+    "Writeback",
 ]

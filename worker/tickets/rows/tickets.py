@@ -22,7 +22,8 @@ def hour_of(column: str) -> TextClause:
 class Ticket(Journey, Row):
     """One customer message to be triaged. An edited message is another ticket.
 
-    `traceparent` is the span of the webhook that brought it, where traces are on.
+    `cut` is what stood below the message: quoted history, a signature block. `traceparent` is the
+    span of the webhook that brought it, where traces are on.
     """
 
     __tablename__ = "tickets"
@@ -68,6 +69,7 @@ class Ticket(Journey, Row):
     content_key: Mapped[str]
     subject: Mapped[str]
     body: Mapped[str]
+    cut: Mapped[str] = mapped_column(server_default="")
     locale: Mapped[str | None]
     requester: Mapped[str | None]
     source_updated_at: Mapped[datetime | None]

@@ -30,6 +30,7 @@ class Claim:
     way: Way
     way_id: int
     ticket_id: int
+    source: str
     attempt_id: int
     attempt: int
     worker: str
@@ -97,6 +98,7 @@ def begin(
         way=type(taken),
         way_id=taken.id,
         ticket_id=ticket.id,
+        source=ticket.source,
         attempt_id=attempt_id,
         attempt=taken.attempts,
         worker=taken.claimed_by,

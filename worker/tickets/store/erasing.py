@@ -50,7 +50,7 @@ def erase(session: Session, which: ColumnElement[bool]) -> dict[str, int]:
     session.execute(
         update(Ticket)
         .where(Ticket.id.in_(ids))
-        .values(subject="", body="", requester=None, erased_at=func.now())
+        .values(subject="", body="", cut="", requester=None, erased_at=func.now())
     )
     return {"tickets": len(ids), **counts}
 

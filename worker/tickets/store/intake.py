@@ -60,6 +60,7 @@ def insert_ticket(
             content_key=new.content_key,
             subject=new.subject,
             body=new.body,
+            cut=new.cut,
             locale=new.locale,
             requester=new.requester.lower() if new.requester else None,
             source_updated_at=new.source_updated_at,
