@@ -8,7 +8,9 @@ from pathlib import Path
 from sqlalchemy import create_engine, text
 
 from worker import migrate
+from worker.database import opened, transaction
 from worker.embedded import EmbeddedPostgres
+from worker.tickets import store
 
 FILL = Path(__file__).parent.parent / "tests/integration/many_tickets.sql"
 
@@ -27,6 +29,10 @@ def filled(tickets: int) -> Iterator[str]:
             for statement in FILL.read_text().split(";\n"):
                 if statement.strip():
                     connection.execute(text(statement.replace(":tickets", str(tickets))))
+        with opened(server.url, pool_size=1) as sessions, transaction(sessions) as session:
+            session.execute(text("set local statement_timeout = 0"))
+            store.count_days(session)  # as the sweep does
+        with engine.connect() as connection:
             connection.execute(text("vacuum full analyze tickets"))
             connection.execute(text("vacuum analyze"))
         engine.dispose()

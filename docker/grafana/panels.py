@@ -39,7 +39,7 @@ OPERATIONS = (
     Panel(
         "Oldest ticket waits",
         "stat",
-        'select coalesce(max(oldest_s), 0) as "waits" from ops_backlog_v1',
+        'select coalesce(max(oldest_s), 0) as "waits" from ops_backlog_v2',
         unit="s",
         width=6,
         height=4,
@@ -71,7 +71,7 @@ OPERATIONS = (
     Panel(
         "Queues",
         "table",
-        "select queue, waiting, in_work, oldest_s from ops_backlog_v1 order by queue",
+        "select queue, waiting, in_work, oldest_s from ops_backlog_v2 order by queue",
         width=8,
     ),
     Panel(
@@ -112,18 +112,21 @@ QUALITY = (
     Panel(
         "Model against person",
         "table",
-        "select field, model, person, tickets from ops_confusion_v1 where model <> person order by tickets desc limit 50",
+        "select field, model, person, sum(tickets)::bigint as tickets from ops_confusion_v2 "
+        f"where model <> person and {IN_TIME} group by field, model, person order by tickets desc limit 50",
     ),
     Panel(
         "Calibration of categories",
         "table",
-        "select bucket, labels, confidence, share_right from ops_calibration_v1 where field = 'category' order by bucket",
+        "select bucket, sum(labels)::bigint as labels, sum(stated) / sum(labels) as confidence, "
+        "sum(right_ones)::float / sum(labels) as share_right "
+        f"from ops_calibration_v2 where field = 'category' and {IN_TIME} group by bucket order by bucket",
         description="Confidence beside how often it was right, on tickets that people corrected.",
     ),
     Panel(
         "Failed checks",
         "table",
-        f"select check_name, prompt_version, sum(failed)::bigint as failed from ops_checks_v1 where {IN_TIME} "
+        f"select check_name, prompt_version, sum(failed)::bigint as failed from ops_checks_v2 where {IN_TIME} "
         "group by check_name, prompt_version order by failed desc",
     ),
     Panel(
@@ -139,7 +142,7 @@ QUALITY = (
     Panel(
         "Out of the ordinary",
         "table",
-        "select day, language, category, tickets, usual from ops_mix_v1 "
+        "select day, language, category, tickets, usual from ops_mix_v2 "
         "where $__timeFilter(day) and tickets > 1.5 * usual and tickets > 10 order by tickets desc limit 50",
         description="Half as many again as on the same weekday of the four weeks before.",
     ),
@@ -179,6 +182,14 @@ ENGINE = (
     ),
 )
 
+WRITE_BACK = Panel(
+    "Write-back",
+    "bars",
+    "select hour as time, sum(done)::bigint as done, sum(skipped)::bigint as skipped, sum(failed)::bigint as failed, "
+    f"sum(waiting)::bigint as waiting from ops_writebacks_v1 where {OF_SOURCES} group by hour order by hour",
+    description="Replies that went back to helpdesks; skipped because a person was quicker.",
+)
+
 REPLAY = (
     Panel(
         "Replays",
@@ -199,7 +210,7 @@ REPLAY = (
 )
 
 DASHBOARDS = {
-    "operations": ("Operations", OPERATIONS),
+    "operations": ("Operations", (*OPERATIONS, WRITE_BACK)),
     "quality": ("Quality", QUALITY),
     "engine": ("Engine", ENGINE),
     "replay": ("Replay", REPLAY),

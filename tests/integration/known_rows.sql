@@ -49,3 +49,9 @@ values
     ('2026-03-02 10:00+00', 'zendesk', 'bad signature', 3),
     ('2026-03-02 10:00+00', 'zendesk', 'unusable body', 1),
     ('2026-03-02 11:00+00', 'zendesk', 'bad signature', 1);
+
+insert into writebacks (ticket_id, reply_id, source, state, reason, attempts, created_at)
+values
+    (1, 1, 'zendesk', 'done', null, 3, '2026-03-02 10:06+00'),
+    (2, 2, 'zendesk', 'skipped', 'a person answered', 1, '2026-03-02 10:21+00'),
+    (3, 3, 'zammad', 'waiting', null, 0, '2026-03-02 11:11+00');

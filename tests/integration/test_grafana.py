@@ -2,12 +2,14 @@
 
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime
 from itertools import combinations
 from typing import Any
 
 import pytest
 from sqlalchemy import Engine, text
 
+from docker.grafana import macros
 from tests.conftest import REPOSITORY
 from tests.integration.test_ops_views import KNOWN
 from worker.database import Sessions, transaction
@@ -21,18 +23,16 @@ PANELS = [
     for name, dashboard in DASHBOARDS.items()
     for panel in dashboard["panels"]
 ]
-SPAN = "'2026-01-01T00:00:00Z' and '2027-01-01T00:00:00Z'"
 
 
 def expanded(query: str) -> str:
-    """A query as Grafana sends it: `$__timeFilter(c)` and the chosen sources filled in."""
-    query = query.replace("${source:sqlstring}", "'zendesk','zammad','generic'")
-    while "$__timeFilter(" in query:
-        before, _, rest = query.partition("$__timeFilter(")
-        column, _, after = rest.partition(")")
-        query = f"{before}{column} between {SPAN}{after}"
-    assert "$" not in query, f"a macro that the tests do not know: {query}"
-    return query
+    """A query as Grafana sends it, for this year and all sources."""
+    return macros.expanded(
+        query,
+        start=datetime(2026, 1, 1, tzinfo=UTC),
+        end=datetime(2027, 1, 1, tzinfo=UTC),
+        sources=["zendesk", "zammad", "generic"],
+    )
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from sqlalchemy.exc import ProgrammingError
 
 from tests.conftest import REPOSITORY
 from worker.database import Sessions, transaction
+from worker.tickets import store
 from worker.tickets.rows import Row
 
 KNOWN = Path(__file__).with_name("known_rows.sql")
@@ -94,6 +95,31 @@ EXPECTED: dict[str, tuple[str, list[tuple[Any, ...]]]] = {
         "engine_s from ops_versions_v1 where profile = 'nemo' order by prompt_version",
         [("triage-1", 2, 0, 1, 1, 0, 120.0, 4.5), ("triage-2", 1, 1, 0, 0, 0, 120.0, 9.0)],
     ),
+    "backlog, by its indexes": (
+        "select queue, waiting, in_work, round(oldest_s) from ops_backlog_v2",
+        [("triage.live", 1, 0, 60)],
+    ),
+    "confusion by hour": (
+        "select field, model, person, tickets from ops_confusion_v2 "
+        "where hour > now() - interval '2 hours' order by field",
+        [("category", "returns", "billing", 1), ("priority", "high", "high", 1),
+         ("sentiment", "negative", "negative", 1), ("type", "problem", "problem", 1)],
+    ),
+    "calibration by hour": (
+        "select field, bucket, labels, stated, right_ones from ops_calibration_v2 "
+        "where field in ('category', 'type') order by field",
+        [("category", 0.7, 1, 0.72, 0), ("type", 0.9, 1, 0.95, 1)],
+    ),
+    "checks by hour of the attempt": (
+        "select to_char(hour, 'HH24'), check_name, language, prompt_version, failed "
+        "from ops_checks_v2",
+        [("11", "no_placeholder", "ja", "triage-2", 1)],
+    ),
+    "write-back": (
+        "select to_char(hour, 'HH24'), source, done, skipped, failed, waiting, retries "
+        "from ops_writebacks_v1 order by hour, source",
+        [("10", "zendesk", 1, 1, 0, 0, 2), ("11", "zammad", 0, 0, 0, 1, 0)],
+    ),
     "tokens": (
         "select to_char(hour, 'HH24'), profile, attempts, prompt_tokens, output_tokens, "
         "cached_share, running from ops_tokens_v1 order by hour",
@@ -121,11 +147,32 @@ def test_the_mix_of_a_day_stands_beside_the_same_weekdays_before(known: Sessions
         session.execute(text("update tickets set received_at = '2026-02-23 09:00+00' where id = 1"))
         session.execute(text("update replies set category = 'returns'"))
 
-    assert rows(
-        known,
-        "select to_char(day, 'MM-DD'), language, tickets, usual from ops_mix_v1 "
-        "where language = 'de' order by day",
-    ) == [("02-23", "de", 1, 0.0), ("03-02", "de", 1, 0.25)]
+    asked = "select to_char(day, 'MM-DD'), language, tickets, usual from {} where language = 'de' "
+    expected = [("02-23", "de", 1, 0.0), ("03-02", "de", 1, 0.25)]
+
+    assert rows(known, asked.format("ops_mix_v1") + "order by day") == expected
+    with transaction(known) as session:
+        store.count_days(session)
+    assert rows(known, asked.format("ops_mix_v2") + "order by day") == expected
+
+
+def test_days_are_counted_once_and_the_day_that_runs_is_counted_by_the_view(
+    known: Sessions,
+) -> None:
+    counted = "select count(*), sum(tickets) from daily_mix"
+    seen = "select count(*), sum(tickets) from ops_mix_v2"
+    before = rows(known, seen)
+
+    for _ in range(2):
+        with transaction(known) as session:
+            store.count_days(session)
+
+    assert rows(known, counted) == [(4, 4)]
+    with transaction(known) as session:
+        session.execute(text("update tickets set state = 'replied' where id = 5"))
+    [(kinds, tickets)] = rows(known, seen)
+    assert before == [(4, 4)]
+    assert (kinds, tickets) == (5, 5)
 
 
 @pytest.fixture
@@ -174,7 +221,8 @@ def test_every_view_has_a_worked_example_that_runs(known: Sessions, engine: Engi
 
     for example in examples:
         rows(known, example.replace(":", r"\:"))
-    superseded = {"ops_flow_v1"}
+    newest = {name.rpartition("_v")[0]: name for name in views(engine)}
+    superseded = set(views(engine)) - set(newest.values())
     assert [
         view for view in views(engine) if f"from {view}" not in page and view not in superseded
     ] == []

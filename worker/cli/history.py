@@ -158,6 +158,9 @@ class InventedDesk:
         else:
             disposition, reason = ("auto", None) if least >= 0.9 else ("suggest", "unsure")
         state = State.NEEDS_HUMAN if disposition == "human" else State.REPLIED
+        written_back = None
+        if ticket["source"] == "zendesk" and state is State.REPLIED:
+            written_back = "skipped" if self.rng.random() < 0.08 else "done"
         noticed = {name for name in wrong if self.rng.random() < 0.6}
         return Past(
             {**ticket, "state": state, "reason": reason if disposition == "human" else None,
@@ -171,6 +174,7 @@ class InventedDesk:
             findings,
             {name: example.label[name] for name in noticed},
             repeats,
+            written_back,
         )  # fmt: skip
 
     def labels(self, example: Example) -> tuple[dict[str, str], dict[str, float], set[str]]:

@@ -4,6 +4,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from sqlalchemy.orm import Session
+
 from worker import logs
 from worker.database import UNAVAILABLE, Sessions, reason, transaction
 from worker.dispatch.publish import BROKER_DOWN, Publisher
@@ -20,6 +22,7 @@ LOST_S = 3600.0
 """Announced this long ago, it is announced again even though its queue still has messages."""
 UNSERVED_S = 900.0
 """So long a ticket waits for a worker with room for it to come back; then it is shortened."""
+COUNT_DAYS_S = 600.0
 BATCH = 1000
 
 
@@ -43,7 +46,7 @@ class Sweep:
     ) -> None:
         self._sessions, self._publisher = sessions, publisher
         self._max_crashes, self._lease_s = max_crashes, lease_s
-        self._frees_from = 0.0
+        self._frees_from = self._counts_days_from = 0.0
 
     def once(self) -> Swept | None:
         """Sweep once; None if another sweep is at work or Postgres is unavailable."""
@@ -79,10 +82,17 @@ class Sweep:
                     session, older_than_s=LOST_S, queues=set(QUEUES) - empty, limit=BATCH
                 ),
             ]
+            self._count_days(session)
         announced = self._publisher.announce(waiting)
         if freed or waiting:
             log.info("swept", freed=len(freed), waiting=len(waiting), announced=announced)
         return Swept(len(freed), announced)
+
+    def _count_days(self, session: Session) -> None:
+        """Now and then count the days that are over, for the views."""
+        if time.monotonic() >= self._counts_days_from:
+            store.count_days(session)
+            self._counts_days_from = time.monotonic() + COUNT_DAYS_S
 
     def _empty_queues(self) -> set[str]:
         try:

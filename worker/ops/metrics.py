@@ -20,17 +20,17 @@ GAUGES = {
     "triage_backlog_tickets": (
         "Tickets that wait.",
         "queue",
-        "select queue, waiting from ops_backlog_v1",
+        "select queue, waiting from ops_backlog_v2",
     ),
     "triage_backlog_age_seconds": (
         "How long the oldest ticket that is due has waited.",
         "queue",
-        "select queue, oldest_s from ops_backlog_v1",
+        "select queue, oldest_s from ops_backlog_v2",
     ),
     "triage_in_work_tickets": (
         "Tickets that workers hold.",
         "queue",
-        "select queue, in_work from ops_backlog_v1",
+        "select queue, in_work from ops_backlog_v2",
     ),
     "triage_workers": (
         "Workers that take tickets.",

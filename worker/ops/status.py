@@ -13,7 +13,7 @@ OLD_S = 300.0
 SILENT_S = 86_400.0
 
 PARTS = {
-    "queues": "select queue, waiting, in_work, oldest_s from ops_backlog_v1 order by queue",
+    "queues": "select queue, waiting, in_work, oldest_s from ops_backlog_v2 order by queue",
     "workers": "select name, profile, queues, places, seen_s from ops_workers_v1 order by name",
     "sources": "select source, last_event_at, silent_s from ops_sources_v1 order by source",
     "last_24h": "select source, sum(received)::bigint as received, sum(replied)::bigint as replied,"

@@ -3,7 +3,7 @@
 from worker.tickets.rows.people import Act, Correction
 from worker.tickets.rows.replays import Replay, Rerun
 from worker.tickets.rows.row import Journey, Row
-from worker.tickets.rows.tickets import Attempt, Delivery, Finding, Refusal, Reply, Ticket
+from worker.tickets.rows.tickets import Attempt, DailyMix, Delivery, Finding, Refusal, Reply, Ticket
 from worker.tickets.rows.workers import Desk, Worker
 from worker.tickets.rows.writebacks import Writeback
 
@@ -11,6 +11,7 @@ __all__ = [
     "Act",
     "Attempt",
     "Correction",
+    "DailyMix",
     "Delivery",
     "Desk",
     "Finding",

@@ -3,10 +3,10 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ForeignKey, Identity, func
+from sqlalchemy import ForeignKey, Identity, Index, func
 from sqlalchemy.orm import Mapped, mapped_column
 
-from worker.tickets.rows.row import Row
+from worker.tickets.rows.row import Row, hour_of
 
 
 class Correction(Row):
@@ -17,6 +17,7 @@ class Correction(Row):
     """
 
     __tablename__ = "corrections"
+    __table_args__ = (Index("ix_corrections_hour", hour_of("created_at")),)
 
     id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
     ticket_id: Mapped[int] = mapped_column(ForeignKey("tickets.id"), index=True)

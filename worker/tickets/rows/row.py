@@ -3,7 +3,16 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, MetaData, Text, func
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    ForeignKey,
+    MetaData,
+    Text,
+    TextClause,
+    func,
+    text,
+)
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TIMESTAMP
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -59,3 +68,11 @@ class Journey:
 
 def known_states() -> CheckConstraint:
     return CheckConstraint(f"state in ({', '.join(repr(state.value) for state in State)})", "state")
+
+
+EPOCH = "'2000-01-01 00:00:00+00'::timestamp with time zone"
+
+
+def hour_of(column: str) -> TextClause:
+    """The hour by which the views `ops_*` group, as an index has it."""
+    return text(f"date_bin('01:00:00'::interval, {column}, {EPOCH})")

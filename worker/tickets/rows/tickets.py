@@ -3,20 +3,12 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ForeignKey, Identity, Index, TextClause, func, text
+from sqlalchemy import ForeignKey, Identity, Index, func, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from worker.tickets.rows.row import Journey, Row, known_states
+from worker.tickets.rows.row import Journey, Row, hour_of, known_states
 
 RECEIVED = text("state = 'received'")
-
-
-EPOCH = "'2000-01-01 00:00:00+00'::timestamp with time zone"
-
-
-def hour_of(column: str) -> TextClause:
-    """The hour by which the views `ops_*` group, as an index has it."""
-    return text(f"date_bin('01:00:00'::interval, {column}, {EPOCH})")
 
 
 class Ticket(Journey, Row):
@@ -125,14 +117,7 @@ class Attempt(Row):
             unique=True,
             postgresql_where=text("replay_id is null"),
         ),
-        Index(
-            "uq_attempts_rerun_number",
-            "ticket_id",
-            "replay_id",
-            "number",
-            unique=True,
-            postgresql_where=text("replay_id is not null"),
-        ),
+        Index("uq_attempts_rerun_number", "ticket_id", "replay_id", "number", unique=True),
         Index(
             "ix_attempts_lineage",
             "profile",
@@ -219,6 +204,19 @@ class Reply(Row):
     disposition: Mapped[str]
     disposition_reason: Mapped[str | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class DailyMix(Row):
+    """How many tickets of a day that is over had a result, by language and category as they stood
+    then; empty where there was none. The sweep counts each day once.
+    """
+
+    __tablename__ = "daily_mix"
+
+    day: Mapped[datetime] = mapped_column(primary_key=True)
+    language: Mapped[str] = mapped_column(primary_key=True)
+    category: Mapped[str] = mapped_column(primary_key=True)
+    tickets: Mapped[int]
 
 
 class Finding(Row):

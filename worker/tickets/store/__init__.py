@@ -58,6 +58,7 @@ from worker.tickets.store.settings import (
 )
 from worker.tickets.store.sweeping import (
     announced_long_ago,
+    count_days,
     free_expired,
     is_ours,
     live_is_here,
@@ -92,6 +93,7 @@ __all__ = [
     "claim",
     "claim_rerun",
     "correct",
+    "count_days",
     "crashed",
     "dead",
     "discard",

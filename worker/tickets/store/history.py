@@ -20,6 +20,7 @@ from worker.tickets.rows import (
     Rerun,
     Row,
     Ticket,
+    Writeback,
 )
 from worker.tickets.states import Queue
 
@@ -28,7 +29,7 @@ from worker.tickets.states import Queue
 class Past:
     """One ticket of the past, as columns. `attempt` is None where nobody had to look at it,
     `reply` where nothing usable was written. `findings` are (check, detail), `corrected` the
-    fields to which a person gave another value.
+    fields to which a person gave another value, `written_back` the state of its write-back.
     """
 
     ticket: Mapping[str, Any]
@@ -37,6 +38,7 @@ class Past:
     findings: Sequence[tuple[str, str]] = ()
     corrected: Mapping[str, str] = field(default_factory=dict)
     repeats: int = 0
+    written_back: str | None = None
 
 
 def write_past(session: Session, tickets: Sequence[Past]) -> list[int]:
@@ -78,6 +80,22 @@ def write_past(session: Session, tickets: Sequence[Past]) -> list[int]:
             correction(ticket_id, reply_id, one, name)
             for (ticket_id, _, one), reply_id in zip(answered, reply_ids, strict=True)
             for name in one.corrected
+        ],
+    )
+    keep(
+        session,
+        Writeback,
+        [
+            {
+                "ticket_id": ticket_id,
+                "reply_id": reply_id,
+                "source": one.ticket["source"],
+                "state": one.written_back,
+                "attempts": 1,
+                "created_at": one.ticket["received_at"],
+            }
+            for (ticket_id, _, one), reply_id in zip(answered, reply_ids, strict=True)
+            if one.written_back
         ],
     )
     return attempt_ids

@@ -1,25 +1,48 @@
 """What the sweep does to forgotten rows: find what waits unannounced, free what nobody works on."""
 
 from collections.abc import Collection, Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, exists, func, insert, or_, select, update
 from sqlalchemy.orm import Session
 
-from worker.tickets.rows import Attempt, Rerun, Ticket
+from worker.tickets.rows import Attempt, DailyMix, Reply, Rerun, Ticket
 from worker.tickets.states import Outcome, Queue, State
 from worker.tickets.store.claims import Way
 from worker.tickets.store.endings import waiting_unless
 from worker.tickets.store.workers import served
 
 SWEEP_LOCK = 0x7472_6961  # "tria": the advisory lock that lets several sweeps run
+A_DAY = timedelta(days=1)
+EPOCH_START = datetime(2000, 1, 1, tzinfo=UTC)
+"""Days and hours are counted from here, as in the views."""
 STOPPED_ANSWERING = "the worker stopped answering"
 
 
 def is_ours(session: Session) -> bool:
     """Take the sweep's lock for this transaction; False if another sweep is at work."""
     return bool(session.execute(select(func.pg_try_advisory_xact_lock(SWEEP_LOCK))).scalar())
+
+
+def count_days(session: Session) -> None:
+    """Count the days that are over and were not counted yet, but for the last hour's latecomers."""
+    day = func.date_bin(A_DAY, Ticket.received_at, EPOCH_START)
+    counted = select(func.coalesce(func.max(DailyMix.day) + A_DAY, EPOCH_START))
+    over = func.date_bin(A_DAY, func.now() - timedelta(hours=1), EPOCH_START)
+    language, category = func.coalesce(Ticket.language, ""), func.coalesce(Reply.category, "")
+    rows = (
+        select(day, language, category, func.count())
+        .outerjoin(Reply, Reply.id == Ticket.reply_id)
+        .where(
+            Ticket.state.in_([State.REPLIED, State.NEEDS_HUMAN]),
+            Ticket.received_at >= counted.scalar_subquery(),
+            Ticket.received_at < over,
+        )
+        .group_by(day, language, category)
+    )
+    columns = ["day", "language", "category", "tickets"]
+    session.execute(insert(DailyMix).from_select(columns, rows))
 
 
 def unannounced(session: Session, *, older_than_s: float, limit: int) -> Sequence[tuple[int, str]]:
