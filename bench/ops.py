@@ -37,7 +37,7 @@ def measure(rounds: int) -> None:
     ratios = beside_the_page(rounds)
     write_table(
         "Operations",
-        text="Milliseconds for each panel of the dashboards over the last 24 hours (of a day's mix: "
+        text="Milliseconds for each panel of the dashboards over the last 24 hours (of a mix: "
         f"seven days), and for each page, medians of {rounds}; Postgres on the same machine. "
         f"Webhooks accepted per second while /ops is loaded each second / without: "
         f"{statistics.median(ratios):.3f} ({', '.join(f'{one:.3f}' for one in ratios)}).",

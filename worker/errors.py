@@ -12,6 +12,12 @@
     │   ├── EngineUnavailable     the engine is down or stopping; the ticket has no part in it
     │   ├── EngineCrashed         the engine died while it worked on this ticket, and others
     │   └── DeadlineExceeded      the engine took longer than the ticket may wait
+    ├── OutletError               a helpdesk's API did not take what we wrote back
+    │   ├── OutletBusy            it asks to wait; says how long
+    │   ├── OutletUnavailable     it is away, or does not know us: a later try may help
+    │   ├── OutletConflict        the ticket has changed meanwhile: look again
+    │   ├── OutletGone            the ticket is not there any more
+    │   └── OutletRefused         it does not want this; the same again would not help
     └── Hopeless                  trying again gives the same result
         ├── PromptTooLong         the ticket does not fit the engine's context
         └── RequestRefused        the engine rejects the request itself
@@ -101,3 +107,31 @@ class PromptTooLong(Hopeless):
 
 class RequestRefused(Hopeless):
     """The engine rejects the request itself."""
+
+
+class OutletError(TriageError):
+    """A helpdesk's API did not take what we wrote back."""
+
+
+class OutletBusy(OutletError):
+    """It asks to wait `wait_s` seconds."""
+
+    def __init__(self, message: str, *, wait_s: float) -> None:
+        super().__init__(f"{message}: busy, again in {wait_s:g} s")
+        self.wait_s = wait_s
+
+
+class OutletUnavailable(OutletError):
+    """It is away, or does not know us: a later try may help."""
+
+
+class OutletConflict(OutletError):
+    """The ticket has changed since we looked."""
+
+
+class OutletGone(OutletError):
+    """The ticket is not there any more."""
+
+
+class OutletRefused(OutletError):
+    """It does not want this; the same again would not help."""

@@ -33,6 +33,11 @@ STAGE_SECONDS = Histogram(
 )
 TOKENS = Counter("triage_tokens", "Tokens, by kind: prompt, cached (of those), output.", ["kind"])
 CHECKS_FAILED = Counter("triage_checks_failed", "Checks that an output failed.", ["check"])
+WRITEBACKS = Counter(
+    "triage_writeback",
+    "Tries to write a reply back, by outcome: done, skipped, put off, failed.",
+    ["source", "outcome"],
+)
 ENGINE_UP = Gauge("triage_engine_up", "1 while the engine can answer.")
 ENGINE_RUNNING = Gauge(
     "triage_engine_running_sequences", "Tickets that are with the engine now, waiting included."

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from schemas import taxonomy
@@ -10,6 +10,20 @@ from worker.errors import SettingsError
 
 QUEUES = ("triage.live", "triage.bulk", "triage.replay", "triage.long")
 """In the order in which a worker serves them."""
+
+
+class WriteBack(BaseModel):
+    """How replies go back to one source. docs/write-back.md says what each helpdesk needs."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    url: str = Field(pattern="^https?://.+")
+    token: SecretStr
+    user: str = ""
+    account: str = ""
+    channel: str = ""
+    fields: dict[str, str] = Field(default_factory=dict)
+    public: bool = False
 
 
 class Settings(BaseSettings):
@@ -66,6 +80,17 @@ class Settings(BaseSettings):
         description="Several desks on one service (TOML, docs/desks.md): webhooks of a desk go to "
         "/webhooks/{source}/{desk}, signed with TRIAGE_WEBHOOK_SECRETS__{SOURCE}_{DESK}.",
     )
+
+    write_back: dict[str, WriteBack] = Field(
+        default_factory=dict,
+        description="Sources to which replies go back as drafts or internal notes, with tags and "
+        "fields: TRIAGE_WRITE_BACK__ZENDESK__URL, __TOKEN, __USER … (docs/write-back.md). A source "
+        "that is not named gets nothing.",
+    )
+    allow_public_replies: bool = Field(
+        False, description="The second of two settings without which nothing is ever posted in "
+        "public; the first is TRIAGE_WRITE_BACK__{SOURCE}__PUBLIC.",
+    )  # fmt: skip
 
     profile: str = Field(
         "auto",
@@ -188,6 +213,12 @@ def refuse_contradictions(settings: Settings) -> None:
             f"TRIAGE_BACKOFF_BASE_S is {settings.backoff_base_s:g} but must not be above "
             f"TRIAGE_BACKOFF_CAP_S ({settings.backoff_cap_s:g})"
         )
+    for name, how in settings.write_back.items():
+        if how.public and not settings.allow_public_replies:
+            raise SettingsError(
+                f"TRIAGE_WRITE_BACK__{name.upper()}__PUBLIC would send replies to customers "
+                "unseen: if that is meant, set TRIAGE_ALLOW_PUBLIC_REPLIES=true as well"
+            )
     if settings.suggest_confidence >= settings.auto_confidence:
         raise SettingsError(
             f"TRIAGE_SUGGEST_CONFIDENCE is {settings.suggest_confidence:g} but must be below "

@@ -80,8 +80,11 @@ select source, external_id, 'ticket', id, received_at from tickets;
 insert into findings (attempt_id, check_name, detail)
 select id, 'no_placeholder', '[Name]' from attempts where ticket_id % 30 = 0;
 
-insert into corrections (ticket_id, field, value, model_value, reply_id, corrected_by)
-select ticket_id, 'category', 'returns', category, id, 'Ana' from replies where ticket_id % 200 = 0;
+insert into corrections (ticket_id, field, value, model_value, reply_id, corrected_by, created_at)
+select replies.ticket_id, 'category', 'returns', replies.category, replies.id, 'Ana', tickets.received_at + interval '1 minute'
+from replies
+join tickets on tickets.id = replies.ticket_id
+where replies.ticket_id % 200 = 0;
 
 update tickets
 set

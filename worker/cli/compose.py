@@ -25,12 +25,14 @@ from worker.dispatch.publish import Publisher
 from worker.dispatch.runtime import Runtime
 from worker.dispatch.serve import Plan
 from worker.dispatch.sweep import Sweep
+from worker.dispatch.writeback import Way
 from worker.engine.contract import Engine
 from worker.engine.grammar import reply_grammar
 from worker.engine.profiles import load_profile
 from worker.engine.scripted import ScriptedEngine, first_labels
 from worker.engine.supervised import SupervisedEngine
 from worker.errors import SettingsError, TriageError
+from worker.helpdesk.outlets import open_outlet
 from worker.local import addresses
 from worker.settings import Settings, load_settings
 from worker.tickets.store import RetryPolicy
@@ -148,7 +150,27 @@ def make_runtime(settings: Settings, engine: Engine, sessions: Sessions, publish
         ),
         suspects=Suspects(settings.max_crashes),
         named_desks=named_desks(settings, desk),
+        write_back=frozenset(map(source_of, settings.write_back)),
     )
+
+
+def source_of(key: str) -> str:
+    """`zendesk_acme`, as settings have it, is the source `zendesk/acme`."""
+    return key.replace("_", "/", 1)
+
+
+def make_ways(settings: Settings) -> dict[str, Way]:
+    """Where the replies of each source go that has a way back.
+
+    Raises:
+        SettingsError: something that a helpdesk needs is missing.
+    """
+    return {
+        source_of(key): Way(
+            open_outlet(key.partition("_")[0], how), fields=how.fields, public=how.public
+        )
+        for key, how in settings.write_back.items()
+    }
 
 
 def make_plan(settings: Settings) -> Plan:

@@ -49,7 +49,9 @@ class Ending:
 def record(claim: Claim, triaged: Triaged, run: Runtime) -> Ending:
     result = result_of(claim, triaged, run)
     return Ending(
-        result.outcome, partial(store.record, claim=claim, result=result), triaged=triaged
+        result.outcome,
+        partial(store.record, claim=claim, result=result, writes_back=run.writes_back(claim)),
+        triaged=triaged,
     )
 
 

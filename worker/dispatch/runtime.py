@@ -12,7 +12,8 @@ from worker.dispatch.desks import Desks
 from worker.dispatch.holding import Held, Suspects
 from worker.dispatch.publish import Publisher
 from worker.engine.contract import Engine
-from worker.tickets.store import RetryPolicy
+from worker.tickets.rows import Ticket
+from worker.tickets.store import Claim, RetryPolicy
 from worker.triage.desk import Desk
 
 Result = TypeVar("Result")
@@ -22,7 +23,8 @@ Result = TypeVar("Result")
 class Runtime:
     """`worker` is this process's name in claims; `lease_s` how long a claim lasts unrenewed.
 
-    `giving_up` is set when the process has to end now: what is running is given back.
+    `write_back` are the sources to which replies go back. `giving_up` is set when the process has
+    to end now: what is running is given back.
     """
 
     sessions: Sessions
@@ -33,6 +35,7 @@ class Runtime:
     lease_s: float
     retries: RetryPolicy
     suspects: Suspects
+    write_back: frozenset[str] = frozenset()
     named_desks: Mapping[str, Desk] = field(default_factory=dict)
     desks: Desks = field(init=False)
     held: Held = field(default_factory=Held)
@@ -42,6 +45,10 @@ class Runtime:
         object.__setattr__(
             self, "desks", Desks(self.desk, self.in_postgres, named=self.named_desks)
         )
+
+    def writes_back(self, claim: Claim) -> bool:
+        """Whether a reply goes back to its helpdesk: to sources that want it, never of a replay."""
+        return claim.source in self.write_back and claim.way is Ticket
 
     def in_postgres(self, step: Callable[[Session], Result]) -> Result:
         """Do one step of a ticket's journey; while Postgres is away, wait for it.

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from worker.tickets.rows import Attempt, Finding, Reply, Ticket
 from worker.tickets.states import Outcome, Queue, State
 from worker.tickets.store.claims import Claim
+from worker.tickets.store.writebacks import order_write_back
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +43,13 @@ class RetryPolicy:
     cap_s: float
 
 
-def record(session: Session, claim: Claim, result: Result) -> State | None:
+def record(
+    session: Session, claim: Claim, result: Result, *, writes_back: bool = False
+) -> State | None:
     """Keep what an attempt came to and move the ticket to its end state, which is returned.
 
-    None if the lease was lost meanwhile: then the attempt is kept and the reply dropped.
+    A reply that nobody has to look at first is ordered to be written back, if its source wants
+    that. None if the lease was lost meanwhile: then the attempt is kept and the reply dropped.
     """
     state = leave(
         session,
@@ -57,7 +61,9 @@ def record(session: Session, claim: Claim, result: Result) -> State | None:
     if not finish_attempt(session, claim, result, owned=state is not None):
         return State(result.outcome)
     if state is not None and result.reply is not None:
-        keep_reply(session, claim, result.reply)
+        reply_id = keep_reply(session, claim, result.reply)
+        if writes_back and state is State.REPLIED:
+            order_write_back(session, claim.ticket_id, reply_id)
     return state
 
 
@@ -211,10 +217,11 @@ def without_erased(session: Session, claim: Claim, columns: dict[str, Any]) -> d
     return {**columns, "raw_output": None} if erased_at and columns else columns
 
 
-def keep_reply(session: Session, claim: Claim, reply: dict[str, Any]) -> None:
-    reply_id = session.execute(
+def keep_reply(session: Session, claim: Claim, reply: dict[str, Any]) -> int:
+    reply_id: int = session.execute(
         insert(Reply)
         .values(ticket_id=claim.ticket_id, attempt_id=claim.attempt_id, **reply)
         .returning(Reply.id)
     ).scalar_one()
     session.execute(update(claim.way).where(claim.way.id == claim.way_id).values(reply_id=reply_id))
+    return reply_id

@@ -1,0 +1,139 @@
+"""Writes replies back to their helpdesks: one thread for each source, its queue the ledger in SQL.
+
+A helpdesk that is down or slow delays its own replies and nothing else. Every step may be done
+twice: what was written before is found by its marker and not written again.
+"""
+
+import random
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from worker import logs, metrics
+from worker.database import UNAVAILABLE, Sessions, reason, transaction
+from worker.errors import (
+    OutletBusy,
+    OutletConflict,
+    OutletError,
+    OutletGone,
+    OutletRefused,
+)
+from worker.helpdesk.outlets import Draft, Outlet
+from worker.tickets import store
+from worker.tickets.store import Job
+
+log = logs.get(__name__)
+
+LEASE_S = 120.0
+"""A try takes less than this: a few requests of at most 15 seconds."""
+MOST_ATTEMPTS = 20
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 5.0, 1800.0
+LOOK_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """Where replies of a source go. `fields` are the custom fields for labels, by label."""
+
+    outlet: Outlet
+    fields: Mapping[str, str]
+    public: bool = False
+
+
+class WriteBack:
+    """One source's replies on their way back."""
+
+    def __init__(self, sessions: Sessions, source: str, way: Way) -> None:
+        self._sessions, self._source, self._way = sessions, source, way
+
+    def once(self) -> float | None:
+        """Write the next reply back; the seconds the helpdesk wants to be left alone (mostly 0).
+
+        None if nothing is due.
+        """
+        with transaction(self._sessions) as session:
+            job = store.take_write_back(session, self._source, lease_s=LEASE_S)
+        if job is None:
+            return None
+        try:
+            outcome, wait_s = self._write(job)
+        except OutletBusy as error:
+            outcome, wait_s = self._put_off(job, error, wait_s=error.wait_s), error.wait_s
+        except (OutletGone, OutletRefused) as error:
+            outcome, wait_s = self._end(job, "failed", reason=str(error)), 0.0
+        except OutletError as error:
+            is_conflict = isinstance(error, OutletConflict)
+            outcome, wait_s = self._put_off(job, error, wait_s=pause_s(job, is_conflict)), 0.0
+        metrics.WRITEBACKS.labels(self._source, outcome).inc()
+        log.info("written_back", source=self._source, ticket_id=job.ticket_id, outcome=outcome)
+        return wait_s
+
+    def until(self, stopped: Callable[[float], bool]) -> None:
+        """Write back what is due until `stopped(s)`, which waits, says so."""
+        while True:
+            try:
+                wait_s = self.once()
+            except UNAVAILABLE as error:
+                log.warning("postgres_unavailable", error=reason(error))
+                wait_s = None
+            if stopped(LOOK_S if wait_s is None else wait_s):
+                return
+
+    def _write(self, job: Job) -> tuple[str, float]:
+        if not job.is_current:
+            return self._end(job, "skipped", reason="the ticket shows another reply now"), 0.0
+        draft = self._draft(job)
+        remote = self._way.outlet.look(draft.external_id, draft.marker)
+        if remote.touched:
+            return self._end(job, "skipped", reason="a person has answered meanwhile"), 0.0
+        remote_id = self._way.outlet.write(draft, remote)
+        return self._end(job, "done", remote_id=remote_id), 0.0
+
+    def _draft(self, job: Job) -> Draft:
+        return Draft(
+            external_id=job.external_id,
+            marker=f"[ticket-triage {job.reply_id}]",
+            labels=job.labels,
+            summary=job.summary,
+            reply=job.reply,
+            fields=self._way.fields,
+            public=self._way.public,
+        )
+
+    def _end(self, job: Job, state: str, *, reason: str | None = None, remote_id: str = "") -> str:
+        with transaction(self._sessions) as session:
+            store.end_write_back(session, job, state, reason=reason, remote_id=remote_id)
+        return state
+
+    def _put_off(self, job: Job, error: OutletError, *, wait_s: float) -> str:
+        with transaction(self._sessions) as session:
+            store.put_off_write_back(
+                session, job, reason=str(error), wait_s=wait_s, most_attempts=MOST_ATTEMPTS
+            )
+        return "put off"
+
+
+def pause_s(job: Job, is_conflict: bool) -> float:  # a sentence at its one call
+    """Longer each time, and at random; after a conflict at once, to look again."""
+    if is_conflict and job.attempt <= 3:
+        return 0.0
+    longest: float = min(FIRST_PAUSE_S * 2 ** (job.attempt - 1), LONGEST_PAUSE_S)
+    return longest * random.uniform(0.5, 1.0)
+
+
+def run_all(sessions: Sessions, ways: Mapping[str, Way], stopped: Callable[[float], bool]) -> None:
+    """Write back for every source, each in its thread, until `stopped` says so."""
+    ending = threading.Event()
+    threads = [
+        threading.Thread(
+            target=WriteBack(sessions, source, way).until, args=(ending.wait,), name=source
+        )
+        for source, way in ways.items()
+    ]
+    for thread in threads:
+        thread.start()
+    while not stopped(LOOK_S):
+        pass
+    ending.set()
+    for thread in threads:
+        thread.join()

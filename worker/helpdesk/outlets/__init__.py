@@ -1,0 +1,112 @@
+"""The ways back by helpdesk: each with how it says who we are."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import httpx
+
+from worker.errors import SettingsError
+from worker.helpdesk.outlets.api import TIMEOUT_S, Api
+from worker.helpdesk.outlets.chatwoot import ChatwootOutlet
+from worker.helpdesk.outlets.contract import Draft, Outlet, Remote
+from worker.helpdesk.outlets.freescout import FreeScoutOutlet
+from worker.helpdesk.outlets.freshdesk import FreshdeskOutlet
+from worker.helpdesk.outlets.front import FrontOutlet
+from worker.helpdesk.outlets.generic import GenericOutlet
+from worker.helpdesk.outlets.gitlab import GitLabOutlet
+from worker.helpdesk.outlets.glpi import GlpiOutlet
+from worker.helpdesk.outlets.helpscout import HelpScoutOutlet
+from worker.helpdesk.outlets.intercom import IntercomOutlet
+from worker.helpdesk.outlets.jira import JiraOutlet
+from worker.helpdesk.outlets.zammad import ZammadOutlet
+from worker.helpdesk.outlets.zendesk import ZendeskOutlet
+from worker.settings import WriteBack
+
+__all__ = ["OUTLETS", "Draft", "Outlet", "Remote", "open_outlet"]
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How one helpdesk is reached: `needs` are the settings beside URL and token."""
+
+    make: Callable[[Api, WriteBack], Outlet]
+    headers: Callable[[WriteBack], dict[str, str]]
+    auth: Callable[[WriteBack], tuple[str, str]] | None = None
+    needs: tuple[str, ...] = ()
+
+
+def token(how: WriteBack) -> str:
+    return how.token.get_secret_value()
+
+
+def bearer(how: WriteBack) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token(how)}"}
+
+
+def nothing(_: WriteBack) -> dict[str, str]:
+    return {}
+
+
+OUTLETS: dict[str, Way] = {
+    "zendesk": Way(
+        lambda api, _: ZendeskOutlet(api),
+        nothing,
+        lambda how: (f"{how.user}/token", token(how)),
+        ("user",),
+    ),
+    "zammad": Way(
+        lambda api, _: ZammadOutlet(api), lambda how: {"Authorization": f"Token token={token(how)}"}
+    ),
+    "chatwoot": Way(
+        lambda api, how: ChatwootOutlet(api, account=how.account),
+        lambda how: {"api_access_token": token(how)},
+        needs=("account",),
+    ),
+    "freshdesk": Way(lambda api, _: FreshdeskOutlet(api), nothing, lambda how: (token(how), "X")),
+    "intercom": Way(lambda api, how: IntercomOutlet(api, admin=how.user), bearer, needs=("user",)),
+    "jira": Way(
+        lambda api, _: JiraOutlet(api), nothing, lambda how: (how.user, token(how)), ("user",)
+    ),
+    "helpscout": Way(lambda api, how: HelpScoutOutlet(api, user=how.user), bearer, needs=("user",)),
+    "front": Way(
+        lambda api, how: FrontOutlet(api, author=how.user, channel=how.channel),
+        bearer,
+        needs=("user", "channel"),
+    ),
+    "gitlab": Way(
+        lambda api, how: GitLabOutlet(api, project=how.account),
+        lambda how: {"PRIVATE-TOKEN": token(how)},
+        needs=("account",),
+    ),
+    "freescout": Way(
+        lambda api, how: FreeScoutOutlet(api, user=how.user),
+        lambda how: {"X-FreeScout-API-Key": token(how)},
+        needs=("user",),
+    ),
+    "glpi": Way(
+        lambda api, _: GlpiOutlet(api), lambda how: {"Authorization": f"user_token {token(how)}"}
+    ),
+    "generic": Way(lambda api, how: GenericOutlet(api, secret=token(how)), nothing),
+}
+
+
+def open_outlet(name: str, how: WriteBack, http: httpx.Client | None = None) -> Outlet:
+    """The way back to a helpdesk; `http` is given by tests.
+
+    Raises:
+        SettingsError: the helpdesk is not known, or a setting that it needs is missing.
+    """
+    if name not in OUTLETS:
+        raise SettingsError(
+            f"TRIAGE_WRITE_BACK__{name.upper()}: there is no such helpdesk; "
+            f"there are {', '.join(OUTLETS)}"
+        )
+    way = OUTLETS[name]
+    missing = [need for need in way.needs if not getattr(how, need)]
+    if missing:
+        raise SettingsError(f"TRIAGE_WRITE_BACK__{name.upper()}__{missing[0].upper()} is missing")
+    http = http or httpx.Client(base_url=how.url.rstrip("/"), timeout=TIMEOUT_S)
+    http.headers.update(way.headers(how))
+    if way.auth:
+        http.auth = httpx.BasicAuth(*way.auth(how))
+    return way.make(Api(http), how)

@@ -1,0 +1,89 @@
+"""HTTP to a helpdesk's API: its refusals become our errors, its pages one stream."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import httpx
+
+from worker.errors import (
+    OutletBusy,
+    OutletConflict,
+    OutletGone,
+    OutletRefused,
+    OutletUnavailable,
+)
+
+TIMEOUT_S = 15.0
+LONGEST_WAIT_S = 3600.0
+MOST_PAGES = 10_000
+
+
+class Api:
+    """Requests to one helpdesk. `http` has its address and who we are."""
+
+    def __init__(self, http: httpx.Client) -> None:
+        self._http = http
+
+    def get(self, path: str, **params: Any) -> Any:
+        return self.request("GET", path, params=params or None)
+
+    def post(self, path: str, body: Mapping[str, Any]) -> Any:
+        return self.request("POST", path, json=dict(body))
+
+    def put(self, path: str, body: Mapping[str, Any]) -> Any:
+        return self.request("PUT", path, json=dict(body))
+
+    def request(self, method: str, path: str, **options: Any) -> Any:
+        """The parsed answer, None where it is empty.
+
+        Raises:
+            OutletError: the helpdesk is away, busy, or does not want it.
+        """
+        try:
+            answer = self._http.request(method, path, **options)
+        except httpx.HTTPError as error:
+            raise OutletUnavailable(f"{type(error).__name__}: {error}") from error
+        refuse(answer)
+        try:
+            return answer.json() if answer.content else None
+        except ValueError as error:
+            raise OutletUnavailable(f"{method} {path}: the answer is no JSON") from error
+
+    def pages(
+        self, path: str, items: str, following: Callable[[Any], str | None], **params: Any
+    ) -> Iterator[dict[str, Any]]:
+        """What `items` names, of page after page; `following` finds the next one's address."""
+        page = self.get(path, **params)
+        for _ in range(MOST_PAGES):
+            yield from page[items]
+            address = following(page)
+            if not address:
+                return
+            page = self.get(address)
+
+
+def refuse(answer: httpx.Response) -> None:
+    """
+    Raises:
+        OutletError: by the answer's status.
+    """
+    if answer.is_success:
+        return
+    where = f"{answer.request.method} {answer.request.url.path}: {answer.status_code}"
+    status = answer.status_code
+    if status == 429 or (status == 503 and "retry-after" in answer.headers):
+        raise OutletBusy(where, wait_s=retry_after_s(answer.headers.get("retry-after", "")))
+    if status in {401, 403}:
+        raise OutletUnavailable(f"{where}: are token and user right, and may they do this?")
+    if status in {404, 410}:
+        raise OutletGone(where)
+    if status in {409, 412}:
+        raise OutletConflict(where)
+    if status >= 500:
+        raise OutletUnavailable(where)
+    raise OutletRefused(f"{where}: {answer.text[:200]}")
+
+
+def retry_after_s(header: str) -> float:
+    """Seconds to wait; helpdesks send whole seconds."""
+    return min(float(header), LONGEST_WAIT_S) if header.isdecimal() else 60.0

@@ -1,0 +1,69 @@
+"""Writes back to Chatwoot: a private message, labels, priority.
+
+Setting labels replaces all of them, so those that are there are sent along.
+"""
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+from worker.helpdesk.chatwoot import MESSAGE
+from worker.helpdesk.outlets.api import Api
+from worker.helpdesk.outlets.contract import Draft, Remote
+
+
+class ChatwootOutlet:
+    """An agent's or bot's access token: header `api_access_token`. The account is in our id."""
+
+    name = "chatwoot"
+
+    def __init__(self, api: Api, *, account: str) -> None:
+        self._api, self._account = api, account
+
+    def look(self, external_id: str, marker: str) -> Remote:
+        path = self._path(external_id)
+        messages = self._api.get(f"{path}/messages")["payload"]
+        return Remote(
+            touched=any(
+                one["message_type"] == 1 and not one["private"] and marker not in one["content"]
+                for one in messages
+            ),
+            ours=next((str(one["id"]) for one in messages if marker in one["content"]), None),
+            tags=tuple(self._api.get(f"{path}/labels")["payload"]),
+        )
+
+    def write(self, draft: Draft, remote: Remote) -> str:
+        path = self._path(draft.external_id)
+        labels = sorted({*remote.tags, *draft.tags})
+        self._api.post(f"{path}/labels", {"labels": labels})
+        self._api.post(f"{path}/toggle_priority", {"priority": draft.labels["priority"]})
+        if fields := draft.custom_fields():
+            self._api.post(f"{path}/custom_attributes", {"custom_attributes": fields})
+        if remote.ours:
+            return remote.ours
+        message = {
+            "content": draft.signed_reply if draft.public else draft.note,
+            "message_type": "outgoing",
+            "private": not draft.public,
+        }
+        return str(self._api.post(f"{path}/messages", message)["id"])
+
+    def recent(self, since: datetime) -> Iterator[dict[str, Any]]:
+        number = 1
+        path = f"/api/v1/accounts/{self._account}/conversations"
+        while found := self._api.get(path, status="all", page=number)["data"]["payload"]:
+            for conversation in found:
+                messages = self._api.get(f"{path}/{conversation['id']}/messages")["payload"]
+                for message in messages:
+                    if message["created_at"] >= since.timestamp():
+                        yield {
+                            **message,
+                            "event": MESSAGE,
+                            "account": {"id": self._account},
+                            "conversation": conversation,
+                        }
+            number += 1
+
+    def _path(self, external_id: str) -> str:
+        account, _, conversation = external_id.rpartition("/")
+        return f"/api/v1/accounts/{account or self._account}/conversations/{conversation}"

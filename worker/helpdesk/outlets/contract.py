@@ -1,0 +1,92 @@
+"""The way back: what a helpdesk's API is to the rest of the product.
+
+Nothing here posts in public unless it is told to twice (`Draft.public` comes of two settings).
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol
+
+PRIORITIES = ("low", "medium", "high", "urgent")
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What goes back to a ticket. `marker` stands in every text of ours, and tells it again.
+
+    `labels` are category, type, priority, sentiment and language; `fields` says which of them go
+    into which custom field. `note` is the draft with summary and labels, for people to read;
+    `reply` the bare reply.
+    """
+
+    external_id: str
+    marker: str
+    labels: Mapping[str, str]
+    summary: str
+    reply: str
+    fields: Mapping[str, str] = field(default_factory=dict)
+    public: bool = False
+
+    @property
+    def tags(self) -> list[str]:
+        """`category__billing` and the like."""
+        return [f"{name}__{self.labels[name]}" for name in ("category", "language", "sentiment")]
+
+    @property
+    def note(self) -> str:
+        """A note for the desk, in plain text."""
+        labels = ", ".join(f"{name}: {value}" for name, value in self.labels.items())
+        return f"{self.summary}\n\n{self.reply}\n\n{labels}\n{self.marker}"
+
+    @property
+    def signed_reply(self) -> str:
+        """The reply as a true draft, which its marker tells again until a person sends it."""
+        return f"{self.reply}\n\n{self.marker}"
+
+    def custom_fields(self) -> dict[str, str]:
+        """Values of custom fields, by the helpdesk's id of the field."""
+        return {self.fields[name]: self.labels[name] for name in self.fields if name in self.labels}
+
+
+@dataclass(frozen=True, slots=True)
+class Remote:
+    """A ticket as it is over there: whether a person has answered, our own note if it has one.
+
+    `version` is what an update must still find; `tags` those it has.
+    """
+
+    touched: bool
+    ours: str | None = None
+    version: str = ""
+    tags: tuple[str, ...] = ()
+    more: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Outlet(Protocol):
+    """One helpdesk's API. Safe to share between threads."""
+
+    name: str
+
+    def look(self, external_id: str, marker: str) -> Remote:
+        """
+        Raises:
+            OutletError: see `worker.errors`.
+        """
+        ...
+
+    def write(self, draft: Draft, remote: Remote) -> str:
+        """Write labels and draft, in place of our earlier ones; the id of our note or draft.
+
+        Raises:
+            OutletError: see `worker.errors`.
+        """
+        ...
+
+    def recent(self, since: datetime) -> Iterator[dict[str, Any]]:
+        """Tickets since then, oldest first, each as the body of a webhook that brings it.
+
+        Raises:
+            OutletError: see `worker.errors`.
+        """
+        ...

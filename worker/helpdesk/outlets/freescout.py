@@ -1,0 +1,61 @@
+"""Writes back to FreeScout (its API module): a true draft, tags, custom fields. No priority."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+from worker.helpdesk.outlets.api import Api
+from worker.helpdesk.outlets.contract import Draft, Remote
+
+
+class FreeScoutOutlet:
+    """An API key: header `X-FreeScout-API-Key`; `user` is the id of the user who drafts."""
+
+    name = "freescout"
+
+    def __init__(self, api: Api, *, user: str) -> None:
+        self._api, self._user = api, user
+
+    def look(self, external_id: str, marker: str) -> Remote:
+        found = self._api.get(f"/api/conversations/{external_id}", embed="threads,tags")
+        threads = found["_embedded"]["threads"]
+        return Remote(
+            touched=any(one["type"] == "message" and one["state"] != "draft" for one in threads),
+            ours=next((str(one["id"]) for one in threads if marker in (one["body"] or "")), None),
+            tags=tuple(one["name"] for one in found["_embedded"].get("tags", ())),
+        )
+
+    def write(self, draft: Draft, remote: Remote) -> str:
+        path = f"/api/conversations/{draft.external_id}"
+        self._api.put(f"{path}/tags", {"tags": sorted({*remote.tags, *draft.tags})})
+        if fields := draft.custom_fields():
+            listed = [{"id": int(id_), "value": value} for id_, value in fields.items()]
+            self._api.put(f"{path}/custom_fields", {"customFields": listed})
+        if remote.ours:
+            return remote.ours
+        written = self._api.post(
+            f"{path}/threads",
+            {
+                "type": "message",
+                "text": draft.signed_reply,
+                "user": self._user,
+                "state": "published" if draft.public else "draft",
+            },
+        )
+        return str((written or {}).get("id", ""))
+
+    def recent(self, since: datetime) -> Iterator[dict[str, Any]]:
+        number = 1
+        while True:
+            page = self._api.get(
+                "/api/conversations",
+                embed="threads",
+                createdSince=f"{since:%Y-%m-%dT%H:%M:%SZ}",
+                sortField="createdAt",
+                sortOrder="asc",
+                page=number,
+            )
+            yield from page["_embedded"]["conversations"]
+            if number >= page["page"]["totalPages"]:
+                return
+            number += 1

@@ -1,0 +1,74 @@
+"""Writes back to Freshdesk: a private note, tags, priority, custom fields.
+
+Tags overwrite, so those that are there are sent along.
+"""
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+from worker.helpdesk.outlets.api import Api
+from worker.helpdesk.outlets.contract import Draft, Remote
+
+PRIORITY = {"low": 1, "medium": 2, "high": 3, "urgent": 4}
+
+
+class FreshdeskOutlet:
+    """An agent's API key as the user name of basic authentication, with the password `X`."""
+
+    name = "freshdesk"
+
+    def __init__(self, api: Api) -> None:
+        self._api = api
+
+    def look(self, external_id: str, marker: str) -> Remote:
+        ticket = self._api.get(f"/api/v2/tickets/{external_id}", include="conversations")
+        said = ticket["conversations"]
+        return Remote(
+            touched=any(not one["private"] and not one["incoming"] for one in said),
+            ours=next((str(one["id"]) for one in said if marker in one["body_text"]), None),
+            tags=tuple(ticket["tags"]),
+        )
+
+    def write(self, draft: Draft, remote: Remote) -> str:
+        path = f"/api/v2/tickets/{draft.external_id}"
+        change: dict[str, Any] = {
+            "priority": PRIORITY[draft.labels["priority"]],
+            "tags": sorted({*remote.tags, *draft.tags}),
+        }
+        if fields := draft.custom_fields():
+            change["custom_fields"] = fields
+        self._api.put(path, change)
+        if remote.ours:
+            return remote.ours
+        if draft.public:
+            return str(self._api.post(f"{path}/reply", {"body": as_html(draft.signed_reply)})["id"])
+        note = {"body": as_html(draft.note), "private": True}
+        return str(self._api.post(f"{path}/notes", note)["id"])
+
+    def recent(self, since: datetime) -> Iterator[dict[str, Any]]:
+        number = 1
+        while found := self._api.get(
+            "/api/v2/tickets",
+            updated_since=f"{since:%Y-%m-%dT%H:%M:%SZ}",
+            order_by="created_at",
+            order_type="asc",
+            include="description,requester",
+            page=number,
+            per_page=100,
+        ):
+            for ticket in found:
+                yield {
+                    "ticket_id": ticket["id"],
+                    "triggered_event": "{ticket_action:created}",
+                    "ticket_subject": ticket["subject"],
+                    "ticket_description": ticket["description"],
+                    "requester_email": ticket["requester"]["email"],
+                }
+            number += 1
+
+
+def as_html(text: str) -> str:
+    from html import escape  # noqa: PLC0415
+
+    return "<br>".join(escape(line) for line in text.split("\n"))

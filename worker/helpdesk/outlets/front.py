@@ -1,0 +1,57 @@
+"""Writes back to Front: a shared draft, tags, custom fields. Front has no priority.
+
+Tags are known by id there: one that does not exist is made.
+"""
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+from worker.helpdesk.front import INBOUND
+from worker.helpdesk.outlets.api import Api
+from worker.helpdesk.outlets.contract import Draft, Remote
+
+
+class FrontOutlet:
+    """An API token as bearer; `author` writes the draft, on `channel`."""
+
+    name = "front"
+
+    def __init__(self, api: Api, *, author: str, channel: str) -> None:
+        self._api, self._author, self._channel = api, author, channel
+
+    def look(self, external_id: str, marker: str) -> Remote:
+        path = f"/conversations/{external_id}"
+        messages = self._api.get(f"{path}/messages")["_results"]
+        drafts = self._api.get(f"{path}/drafts")["_results"]
+        return Remote(
+            touched=any(not one["is_inbound"] for one in messages),
+            ours=next((str(one["id"]) for one in drafts if marker in one["body"]), None),
+        )
+
+    def write(self, draft: Draft, remote: Remote) -> str:
+        path = f"/conversations/{draft.external_id}"
+        known = {one["name"]: one["id"] for one in self._api.get("/tags")["_results"]}
+        ids = [known.get(name) or self._api.post("/tags", {"name": name})["id"]
+               for name in draft.tags]  # fmt: skip
+        self._api.post(f"{path}/tags", {"tag_ids": ids})
+        if fields := draft.custom_fields():
+            self._api.request("PATCH", path, json={"custom_fields": fields})
+        if remote.ours:
+            return remote.ours
+        written: dict[str, Any] = {
+            "author_id": self._author,
+            "channel_id": self._channel,
+            "body": draft.signed_reply,
+        }
+        if draft.public:
+            return str(self._api.post(f"{path}/messages", written)["id"])
+        return str(self._api.post(f"{path}/drafts", {**written, "mode": "shared"})["id"])
+
+    def recent(self, since: datetime) -> Iterator[dict[str, Any]]:
+        yield from self._api.pages(
+            "/events",
+            "_results",
+            lambda page: (page.get("_pagination") or {}).get("next"),
+            **{"q[after]": since.timestamp(), "q[types]": INBOUND},
+        )

@@ -1,0 +1,60 @@
+"""Writes back to GitLab: an internal note, which a later try changes instead of adding one; labels.
+
+GitLab has no priority: it is one more label.
+"""
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+from worker.helpdesk.outlets.api import Api
+from worker.helpdesk.outlets.contract import Draft, Remote
+
+
+class GitLabOutlet:
+    """An access token of project or user: header `PRIVATE-TOKEN`. `project` is for reconciling."""
+
+    name = "gitlab"
+
+    def __init__(self, api: Api, *, project: str) -> None:
+        self._api, self._project = api, project
+
+    def look(self, external_id: str, marker: str) -> Remote:
+        path = self._path(external_id)
+        notes = self._api.get(f"{path}/notes", per_page=100)
+        author = self._api.get(path)["author"]["id"]
+        return Remote(
+            touched=any(
+                not one["internal"] and not one["system"] and one["author"]["id"] != author
+                for one in notes
+            ),
+            ours=next((str(one["id"]) for one in notes if marker in one["body"]), None),
+        )
+
+    def write(self, draft: Draft, remote: Remote) -> str:
+        path = self._path(draft.external_id)
+        labels = [*draft.tags, f"priority__{draft.labels['priority']}"]
+        self._api.put(path, {"add_labels": ",".join(labels)})
+        body = draft.signed_reply if draft.public else draft.note
+        if remote.ours:
+            self._api.put(f"{path}/notes/{remote.ours}", {"body": body})
+            return remote.ours
+        note = {"body": body, "internal": not draft.public}
+        return str(self._api.post(f"{path}/notes", note)["id"])
+
+    def recent(self, since: datetime) -> Iterator[dict[str, Any]]:
+        number, path = 1, f"/api/v4/projects/{self._project}/issues"
+        after = f"{since:%Y-%m-%dT%H:%M:%SZ}"
+        while found := self._api.get(path, created_after=after, page=number, per_page=100):
+            for issue in found:
+                yield {
+                    "object_kind": "issue",
+                    "project": {"id": self._project},
+                    "object_attributes": {**issue, "action": "open"},
+                    "user": issue["author"],
+                }
+            number += 1
+
+    def _path(self, external_id: str) -> str:
+        project, _, number = external_id.rpartition("/")
+        return f"/api/v4/projects/{project or self._project}/issues/{number}"

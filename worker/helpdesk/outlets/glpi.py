@@ -1,0 +1,80 @@
+"""Writes back to GLPI (its REST API): a private followup, which a later try changes; the urgency.
+
+GLPI has no tags: category and the rest stand in the followup.
+"""
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+from worker.helpdesk.outlets.api import Api
+from worker.helpdesk.outlets.contract import Draft, Remote
+
+PRIORITY = {"low": 2, "medium": 3, "high": 4, "urgent": 5}
+PAGE = 100
+
+
+class GlpiOutlet:
+    """A user's API token (`Authorization: user_token …`); a session is opened for each ticket."""
+
+    name = "glpi"
+
+    def __init__(self, api: Api) -> None:
+        self._api = api
+
+    def look(self, external_id: str, marker: str) -> Remote:
+        headers = self._session()
+        path = f"/apirest.php/Ticket/{external_id}"
+        ticket = self._api.request("GET", path, headers=headers)
+        said = self._api.request("GET", f"{path}/ITILFollowup", headers=headers)
+        requester = ticket["users_id_recipient"]
+        return Remote(
+            touched=any(not one["is_private"] and one["users_id"] != requester for one in said),
+            ours=next((str(one["id"]) for one in said if marker in one["content"]), None),
+            more={"headers": headers},
+        )
+
+    def write(self, draft: Draft, remote: Remote) -> str:
+        headers = remote.more["headers"]
+        change = {"urgency": PRIORITY[draft.labels["priority"]], **draft.custom_fields()}
+        self._api.request(
+            "PUT",
+            f"/apirest.php/Ticket/{draft.external_id}",
+            headers=headers,
+            json={"input": change},
+        )
+        body = draft.signed_reply if draft.public else draft.note
+        followup: dict[str, Any] = {"content": body, "is_private": int(not draft.public)}
+        if remote.ours:
+            self._api.request(
+                "PUT",
+                f"/apirest.php/ITILFollowup/{remote.ours}",
+                headers=headers,
+                json={"input": followup},
+            )
+            return remote.ours
+        followup |= {"itemtype": "Ticket", "items_id": int(draft.external_id)}
+        written = self._api.request(
+            "POST", "/apirest.php/ITILFollowup", headers=headers, json={"input": followup}
+        )
+        return str(written["id"])
+
+    def recent(self, since: datetime) -> Iterator[dict[str, Any]]:
+        headers, start = self._session(), 0
+        while True:
+            found = self._api.request(
+                "GET",
+                "/apirest.php/Ticket",
+                headers=headers,
+                params={"range": f"{start}-{start + PAGE - 1}", "sort": "date", "order": "ASC"},
+            )
+            for ticket in found:
+                if ticket["date"] >= f"{since:%Y-%m-%d %H:%M:%S}":
+                    yield {"event": "new", "item": ticket}
+            if len(found) < PAGE:
+                return
+            start += PAGE
+
+    def _session(self) -> dict[str, str]:
+        token = self._api.get("/apirest.php/initSession")["session_token"]
+        return {"Session-Token": str(token)}

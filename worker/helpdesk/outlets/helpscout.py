@@ -1,0 +1,60 @@
+"""Writes back to Help Scout: a true draft, tags, custom fields. It has no priority.
+
+Setting tags or fields replaces all of them, so those that are there are sent along.
+"""
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+from worker.helpdesk.outlets.api import Api
+from worker.helpdesk.outlets.contract import Draft, Remote
+
+
+class HelpScoutOutlet:
+    """A bearer token of an OAuth application; `user` is the id of the user who drafts."""
+
+    name = "helpscout"
+
+    def __init__(self, api: Api, *, user: str) -> None:
+        self._api, self._user = api, user
+
+    def look(self, external_id: str, marker: str) -> Remote:
+        found = self._api.get(f"/v2/conversations/{external_id}", embed="threads")
+        threads = found["_embedded"]["threads"]
+        return Remote(
+            touched=any(one["type"] == "message" and one["state"] != "draft" for one in threads),
+            ours=next((str(one["id"]) for one in threads if marker in (one["body"] or "")), None),
+            tags=tuple(one["tag"] for one in found["tags"]),
+            more={"customer": found["primaryCustomer"]["id"], "fields": found["customFields"]},
+        )
+
+    def write(self, draft: Draft, remote: Remote) -> str:
+        path = f"/v2/conversations/{draft.external_id}"
+        self._api.put(f"{path}/tags", {"tags": sorted({*remote.tags, *draft.tags})})
+        if fields := draft.custom_fields():
+            kept = {str(one["id"]): one["value"] for one in remote.more["fields"]} | fields
+            listed = [{"id": int(id_), "value": value} for id_, value in kept.items()]
+            self._api.put(f"{path}/fields", {"fields": listed})
+        if remote.ours:
+            return remote.ours
+        written = self._api.post(
+            f"{path}/reply",
+            {
+                "customer": {"id": remote.more["customer"]},
+                "user": self._user,
+                "text": draft.signed_reply,
+                "draft": not draft.public,
+            },
+        )
+        return str((written or {}).get("id", ""))
+
+    def recent(self, since: datetime) -> Iterator[dict[str, Any]]:
+        yield from self._api.pages(
+            "/v2/conversations",
+            "conversations",
+            lambda page: (page.get("_links") or {}).get("next", {}).get("href"),
+            modifiedSince=f"{since:%Y-%m-%dT%H:%M:%SZ}",
+            status="all",
+            embed="threads",
+        )

@@ -1,0 +1,71 @@
+"""Writes back to Intercom: a note by an admin, tags, custom attributes. It has no priority but one
+flag, which is raised for high and urgent."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+from worker.helpdesk.intercom import CREATED
+from worker.helpdesk.outlets.api import Api
+from worker.helpdesk.outlets.contract import Draft, Remote
+
+
+class IntercomOutlet:
+    """An access token as bearer; `admin` is the id of the admin who writes."""
+
+    name = "intercom"
+
+    def __init__(self, api: Api, *, admin: str) -> None:
+        self._api, self._admin = api, admin
+
+    def look(self, external_id: str, marker: str) -> Remote:
+        found = self._api.get(f"/conversations/{external_id}")
+        parts = found["conversation_parts"]["conversation_parts"]
+        return Remote(
+            touched=any(
+                one["part_type"] == "comment"
+                and one["author"]["type"] == "admin"
+                and marker not in (one["body"] or "")
+                for one in parts
+            ),
+            ours=next((str(one["id"]) for one in parts if marker in (one["body"] or "")), None),
+        )
+
+    def write(self, draft: Draft, remote: Remote) -> str:
+        path = f"/conversations/{draft.external_id}"
+        for name in draft.tags:
+            tag = self._api.post("/tags", {"name": name})
+            self._api.post(f"{path}/tags", {"id": tag["id"], "admin_id": self._admin})
+        is_urgent = draft.labels["priority"] in {"high", "urgent"}
+        change: dict[str, Any] = {"priority": "priority" if is_urgent else "not_priority"}
+        if fields := draft.custom_fields():
+            change["custom_attributes"] = fields
+        self._api.put(path, change)
+        if remote.ours:
+            return remote.ours
+        answered = self._api.post(
+            f"{path}/reply",
+            {
+                "type": "admin",
+                "admin_id": self._admin,
+                "message_type": "comment" if draft.public else "note",
+                "body": draft.signed_reply if draft.public else draft.note,
+            },
+        )
+        return str(answered["conversation_parts"]["conversation_parts"][-1]["id"])
+
+    def recent(self, since: datetime) -> Iterator[dict[str, Any]]:
+        search = {
+            "query": {"field": "created_at", "operator": ">", "value": int(since.timestamp())}
+        }
+        page = self._api.post("/conversations/search", search)
+        while True:
+            for conversation in page["conversations"]:
+                yield {"topic": CREATED, "data": {"item": conversation}}
+            following = (page.get("pages") or {}).get("next")
+            if not following:
+                return
+            page = self._api.post(
+                "/conversations/search",
+                {**search, "pagination": {"starting_after": following["starting_after"]}},
+            )

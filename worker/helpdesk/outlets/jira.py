@@ -1,0 +1,58 @@
+"""Writes back to Jira Service Management: an internal comment, labels, priority, custom fields."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+from worker.helpdesk.jira import CREATED, in_document
+from worker.helpdesk.outlets.api import Api
+from worker.helpdesk.outlets.contract import Draft, Remote
+
+PRIORITY = {"low": "Low", "medium": "Medium", "high": "High", "urgent": "Highest"}
+
+
+class JiraOutlet:
+    """An account's address and API token, by basic authentication."""
+
+    name = "jira"
+
+    def __init__(self, api: Api) -> None:
+        self._api = api
+
+    def look(self, external_id: str, marker: str) -> Remote:
+        comments = self._api.get(f"/rest/servicedeskapi/request/{external_id}/comment")["values"]
+        fields = self._api.get(f"/rest/api/2/issue/{external_id}", fields="reporter")["fields"]
+        reporter = (fields.get("reporter") or {}).get("accountId")
+        return Remote(
+            touched=any(
+                one["public"] and one["author"]["accountId"] != reporter for one in comments
+            ),
+            ours=next(
+                (str(one["id"]) for one in comments if marker in in_document(one["body"])), None
+            ),
+        )
+
+    def write(self, draft: Draft, remote: Remote) -> str:
+        fields = {"priority": {"name": PRIORITY[draft.labels["priority"]]}}
+        self._api.put(
+            f"/rest/api/2/issue/{draft.external_id}",
+            {
+                "update": {"labels": [{"add": tag} for tag in draft.tags]},
+                "fields": {**fields, **draft.custom_fields()},
+            },
+        )
+        if remote.ours:
+            return remote.ours
+        comment = {
+            "body": draft.signed_reply if draft.public else draft.note,
+            "public": draft.public,
+        }
+        path = f"/rest/servicedeskapi/request/{draft.external_id}/comment"
+        return str(self._api.post(path, comment)["id"])
+
+    def recent(self, since: datetime) -> Iterator[dict[str, Any]]:
+        start, query = 0, f'created >= "{since:%Y-%m-%d %H:%M}" order by created asc'
+        while found := self._api.get("/rest/api/2/search", jql=query, startAt=start)["issues"]:
+            for issue in found:
+                yield {"webhookEvent": CREATED, "issue": issue}
+            start += len(found)

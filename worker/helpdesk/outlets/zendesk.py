@@ -1,0 +1,62 @@
+"""Writes back to Zendesk: one update with an internal comment, tags, priority and custom fields.
+
+A comment is public there unless it says otherwise, so it always says. Comments cannot be changed:
+a ticket that has ours gets no second one. The update holds only if nobody changed the ticket.
+"""
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+from worker.helpdesk.outlets.api import Api
+from worker.helpdesk.outlets.contract import Draft, Remote
+from worker.helpdesk.zendesk import CREATED
+
+PRIORITY = {"low": "low", "medium": "normal", "high": "high", "urgent": "urgent"}
+STAFF = {"agent", "admin"}
+
+
+class ZendeskOutlet:
+    """User `name@example.org/token` with an API token, by basic authentication."""
+
+    name = "zendesk"
+
+    def __init__(self, api: Api) -> None:
+        self._api = api
+
+    def look(self, external_id: str, marker: str) -> Remote:
+        ticket = self._api.get(f"/api/v2/tickets/{external_id}.json")["ticket"]
+        page = self._api.get(f"/api/v2/tickets/{external_id}/comments.json", include="users")
+        staff = {user["id"] for user in page.get("users", ()) if user["role"] in STAFF}
+        comments = page["comments"]
+        return Remote(
+            touched=any(one["public"] and one["author_id"] in staff for one in comments)
+            or ticket["status"] in {"solved", "closed"},
+            ours=next((str(one["id"]) for one in comments if marker in one["body"]), None),
+            version=ticket["updated_at"],
+        )
+
+    def write(self, draft: Draft, remote: Remote) -> str:
+        change: dict[str, Any] = {
+            "additional_tags": draft.tags,
+            "priority": PRIORITY[draft.labels["priority"]],
+            "custom_fields": [
+                {"id": int(id_), "value": value} for id_, value in draft.custom_fields().items()
+            ],
+            "safe_update": True,
+            "updated_stamp": remote.version,
+        }
+        if remote.ours is None:
+            body = draft.signed_reply if draft.public else draft.note
+            change["comment"] = {"body": body, "public": draft.public}
+        done = self._api.put(f"/api/v2/tickets/{draft.external_id}.json", {"ticket": change})
+        return remote.ours or str(done["audit"]["id"])
+
+    def recent(self, since: datetime) -> Iterator[dict[str, Any]]:
+        for ticket in self._api.pages(
+            "/api/v2/incremental/tickets/cursor.json",
+            "tickets",
+            lambda page: None if page["end_of_stream"] else page["after_url"],
+            start_time=int(since.timestamp()),
+        ):
+            yield {"type": CREATED, "detail": ticket}

@@ -1,0 +1,143 @@
+"""What goes back to helpdesks: ordered, taken, ended; each reply once, each source for itself."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from sqlalchemy import case, func, literal, select, update
+from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.orm import Session
+
+from schemas.reply import LABELS
+from worker.tickets.rows import Correction, Reply, Ticket, Writeback
+
+WAITING = "waiting"
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One reply on its way back. `attempt` numbers the tries; who has an older number has lost it.
+
+    `labels` hold what people corrected. `is_current` is False once the ticket shows another reply
+    or its text was erased.
+    """
+
+    id: int
+    attempt: int
+    reply_id: int
+    ticket_id: int
+    external_id: str
+    labels: Mapping[str, str]
+    summary: str
+    reply: str
+    is_current: bool
+
+
+def order_write_back(session: Session, ticket_id: int, reply_id: int) -> None:
+    """Have a reply written back, unless that was ordered before."""
+    session.execute(
+        upsert(Writeback)
+        .from_select(
+            ["ticket_id", "reply_id", "source", "state"],
+            select(Ticket.id, literal(reply_id), Ticket.source, literal(WAITING)).where(
+                Ticket.id == ticket_id
+            ),
+        )
+        .on_conflict_do_nothing()
+    )
+
+
+def take_write_back(session: Session, source: str, *, lease_s: float) -> Job | None:
+    """The next reply of this source that is due, for so many seconds; None if there is none."""
+    due = (
+        select(Writeback.id)
+        .where(
+            Writeback.source == source,
+            Writeback.state == WAITING,
+            Writeback.not_before <= func.now(),
+        )
+        .order_by(Writeback.not_before)
+        .limit(1)
+        .with_for_update(skip_locked=True)
+        .scalar_subquery()
+    )
+    row = session.scalars(
+        update(Writeback)
+        .where(Writeback.id == due)
+        .values(attempts=Writeback.attempts + 1, not_before=func.now() + timedelta(seconds=lease_s))
+        .returning(Writeback)
+    ).one_or_none()
+    return None if row is None else job_of(session, row)
+
+
+def job_of(session: Session, row: Writeback) -> Job:
+    ticket, reply = session.execute(
+        select(Ticket, Reply)
+        .join(Reply, Reply.ticket_id == Ticket.id)
+        .where(Reply.id == row.reply_id)
+    ).one()
+    corrected = dict(
+        session.execute(
+            select(Correction.field, Correction.value)
+            .where(Correction.ticket_id == ticket.id)
+            .order_by(Correction.id)
+        ).all()
+    )
+    said = {name: corrected.get(name, getattr(reply, name)) for name in (*LABELS, *TEXTS)}
+    return Job(
+        id=row.id,
+        attempt=row.attempts,
+        reply_id=reply.id,
+        ticket_id=ticket.id,
+        external_id=ticket.external_id,
+        labels={**{name: said[name] for name in LABELS}, "language": ticket.language or ""},
+        summary=said["summary"],
+        reply=said["reply"],
+        is_current=ticket.reply_id == reply.id and ticket.erased_at is None,
+    )
+
+
+TEXTS = ("summary", "reply")
+
+
+def end_write_back(
+    session: Session, job: Job, state: str, *, reason: str | None = None, remote_id: str = ""
+) -> None:
+    """Note that a reply is `done`, `skipped` or `failed`, if this try still holds it."""
+    session.execute(
+        update(Writeback)
+        .where(Writeback.id == job.id, Writeback.attempts == job.attempt)
+        .values(
+            state=state, reason=reason, remote_id=remote_id or None, ended_at=func.clock_timestamp()
+        )
+    )
+
+
+def put_off_write_back(
+    session: Session, job: Job, *, reason: str, wait_s: float, most_attempts: int
+) -> None:
+    """Try again in `wait_s` seconds; after so many attempts it has failed."""
+    is_last = Writeback.attempts >= most_attempts
+    session.execute(
+        update(Writeback)
+        .where(Writeback.id == job.id, Writeback.attempts == job.attempt)
+        .values(
+            state=case((is_last, "failed"), else_=WAITING),
+            ended_at=case((is_last, func.clock_timestamp()), else_=None),
+            reason=reason,
+            not_before=func.now() + timedelta(seconds=wait_s),
+        )
+    )
+
+
+def retry_write_backs(session: Session, source: str | None) -> int:
+    """Have what failed tried again, of one source or of all; how many."""
+    again = update(Writeback).where(Writeback.state == "failed")
+    if source:
+        again = again.where(Writeback.source == source)
+    changed: Sequence[int] = session.scalars(
+        again.values(state=WAITING, attempts=0, not_before=func.now(), ended_at=None).returning(
+            Writeback.id
+        )
+    ).all()
+    return len(changed)
