@@ -87,9 +87,11 @@ class Stack:
             ("gateway", self._gateway_is_ready),
             ("worker", ready_file.exists),
             ("sweep", lambda: True),
+            *([("writeback run", lambda: True)] if self._writes_back else []),
         ):
-            log_file = self.data / "logs" / f"{name}.log"
-            self._start(Part(name, triage_command(name), environment, log_file, is_ready))
+            part = name.split()[0]
+            log_file = self.data / "logs" / f"{part}.log"
+            self._start(Part(part, triage_command(name), environment, log_file, is_ready))
 
     def wait_ready(self, *parts: str, poll_s: float = 0.1) -> None:
         """Return when these parts (all, if none is named) can be used.
@@ -164,11 +166,16 @@ class Stack:
             "TRIAGE_GATEWAY_HOST": self._settings.gateway_host,
             "TRIAGE_GATEWAY_PORT": str(self._port),
             "TRIAGE_METRICS_PORT": str(self._settings.metrics_port),
+            "TRIAGE_WRITEBACK_METRICS_PORT": str(self._settings.writeback_metrics_port),
             **{
                 f"TRIAGE_WEBHOOK_SECRETS__{name.upper()}": secret
                 for name, secret in self.secrets.items()
             },
         }
+
+    @property
+    def _writes_back(self) -> bool:
+        return any(how.write_back for how in self._settings.helpdesks.values())
 
     def _gateway_is_ready(self) -> bool:
         try:
@@ -194,11 +201,11 @@ def addresses(settings: Settings) -> Settings:
     return settings.model_copy(update=missing)
 
 
-STOP_ORDER = ("gateway", "sweep", "worker", "redis")
+STOP_ORDER = ("gateway", "sweep", "worker", "writeback", "redis")
 
 
 def triage_command(name: str) -> list[str]:
-    return [sys.executable, "-m", "worker.cli.main", name, "--stop-on-eof"]
+    return [sys.executable, "-m", "worker.cli.main", *name.split(), "--stop-on-eof"]
 
 
 def require_free_port(host: str, port: int) -> None:

@@ -50,8 +50,10 @@ ENGINE_RESTARTS = Counter(
 def serve(host: str, port: int) -> None:
     """Answer `/metrics` over HTTP in a thread, everything included that vLLM counts.
 
-    Where the port is taken, nothing is served: tickets matter more.
+    On port 0, or where the port is taken, nothing is served: tickets matter more.
     """
+    if port == 0:
+        return
     try:
         prometheus_client.start_http_server(port, addr=host)
     except OSError as error:

@@ -12,8 +12,12 @@ QUEUES = ("triage.live", "triage.bulk", "triage.replay", "triage.long")
 """In the order in which a worker serves them."""
 
 
-class WriteBack(BaseModel):
-    """How replies go back to one source. docs/write-back.md says what each helpdesk needs."""
+class HelpdeskApi(BaseModel):
+    """One source's API. docs/write-back.md says what each helpdesk needs.
+
+    With `write_back` replies go back as drafts or internal notes; with `public` as well, and
+    `allow_public_replies`, to the customer. `fields` says into which custom field a label goes.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -23,6 +27,7 @@ class WriteBack(BaseModel):
     account: str = ""
     channel: str = ""
     fields: dict[str, str] = Field(default_factory=dict)
+    write_back: bool = False
     public: bool = False
 
 
@@ -81,15 +86,15 @@ class Settings(BaseSettings):
         "/webhooks/{source}/{desk}, signed with TRIAGE_WEBHOOK_SECRETS__{SOURCE}_{DESK}.",
     )
 
-    write_back: dict[str, WriteBack] = Field(
+    helpdesks: dict[str, HelpdeskApi] = Field(
         default_factory=dict,
-        description="Sources to which replies go back as drafts or internal notes, with tags and "
-        "fields: TRIAGE_WRITE_BACK__ZENDESK__URL, __TOKEN, __USER … (docs/write-back.md). A source "
-        "that is not named gets nothing.",
+        description="The API of a source, for writing back and for `triage reconcile`: "
+        "TRIAGE_HELPDESKS__ZENDESK__URL, __TOKEN, __USER … (docs/write-back.md). Replies go back "
+        "only where TRIAGE_HELPDESKS__ZENDESK__WRITE_BACK=true.",
     )
     allow_public_replies: bool = Field(
         False, description="The second of two settings without which nothing is ever posted in "
-        "public; the first is TRIAGE_WRITE_BACK__{SOURCE}__PUBLIC.",
+        "public; the first is TRIAGE_HELPDESKS__{SOURCE}__PUBLIC.",
     )  # fmt: skip
 
     profile: str = Field(
@@ -175,6 +180,9 @@ class Settings(BaseSettings):
         9464, ge=0, le=65535, description="Port of a worker's /metrics; 0: none. (The gateway "
         "answers /metrics on its own port, to whom it lets in at /ops.)",
     )  # fmt: skip
+    writeback_metrics_port: int = Field(
+        9465, ge=0, le=65535, description="The same of `triage writeback run`."
+    )
     otlp_endpoint: str = Field(
         "", pattern="^(https?://.+)?$", description="Where OpenTelemetry traces are sent (OTLP "
         "over HTTP), e.g. http://collector:4318. Empty: there are none.",
@@ -213,10 +221,10 @@ def refuse_contradictions(settings: Settings) -> None:
             f"TRIAGE_BACKOFF_BASE_S is {settings.backoff_base_s:g} but must not be above "
             f"TRIAGE_BACKOFF_CAP_S ({settings.backoff_cap_s:g})"
         )
-    for name, how in settings.write_back.items():
+    for name, how in settings.helpdesks.items():
         if how.public and not settings.allow_public_replies:
             raise SettingsError(
-                f"TRIAGE_WRITE_BACK__{name.upper()}__PUBLIC would send replies to customers "
+                f"TRIAGE_HELPDESKS__{name.upper()}__PUBLIC would send replies to customers "
                 "unseen: if that is meant, set TRIAGE_ALLOW_PUBLIC_REPLIES=true as well"
             )
     if settings.suggest_confidence >= settings.auto_confidence:

@@ -32,7 +32,7 @@ from worker.engine.profiles import load_profile
 from worker.engine.scripted import ScriptedEngine, first_labels
 from worker.engine.supervised import SupervisedEngine
 from worker.errors import SettingsError, TriageError
-from worker.helpdesk.outlets import open_outlet
+from worker.helpdesk.outlets import Outlet, open_outlet
 from worker.local import addresses
 from worker.settings import Settings, load_settings
 from worker.tickets.store import RetryPolicy
@@ -150,7 +150,7 @@ def make_runtime(settings: Settings, engine: Engine, sessions: Sessions, publish
         ),
         suspects=Suspects(settings.max_crashes),
         named_desks=named_desks(settings, desk),
-        write_back=frozenset(map(source_of, settings.write_back)),
+        write_back=written_back(settings),
     )
 
 
@@ -159,18 +159,36 @@ def source_of(key: str) -> str:
     return key.replace("_", "/", 1)
 
 
+def written_back(settings: Settings) -> frozenset[str]:
+    """The sources to which replies go back."""
+    return frozenset(source_of(key) for key, how in settings.helpdesks.items() if how.write_back)
+
+
+def outlet_of(settings: Settings, source: str) -> Outlet:
+    """The API of a source.
+
+    Raises:
+        SettingsError: it is not in the settings, or something that it needs is missing.
+    """
+    key = source.replace("/", "_", 1)
+    if key not in settings.helpdesks:
+        raise SettingsError(
+            f"{source} has no API here: set TRIAGE_HELPDESKS__{key.upper()}__URL and __TOKEN"
+        )
+    return open_outlet(key.partition("_")[0], settings.helpdesks[key])
+
+
 def make_ways(settings: Settings) -> dict[str, Way]:
     """Where the replies of each source go that has a way back.
 
     Raises:
         SettingsError: something that a helpdesk needs is missing.
     """
-    return {
-        source_of(key): Way(
-            open_outlet(key.partition("_")[0], how), fields=how.fields, public=how.public
-        )
-        for key, how in settings.write_back.items()
-    }
+    ways = {}
+    for source in sorted(written_back(settings)):
+        how = settings.helpdesks[source.replace("/", "_", 1)]
+        ways[source] = Way(outlet_of(settings, source), fields=how.fields, public=how.public)
+    return ways
 
 
 def make_plan(settings: Settings) -> Plan:

@@ -180,7 +180,7 @@ def data_directory(*, keep: bool) -> Iterator[Settings]:
         yield load_settings()
         return
     with tempfile.TemporaryDirectory(prefix="triage-demo-", ignore_cleanup_errors=True) as path:
-        yield load_settings(data_dir=path, metrics_port=0)
+        yield load_settings(data_dir=path, metrics_port=0, writeback_metrics_port=0)
 
 
 def progress_bar(console: Console) -> Progress:

@@ -1,21 +1,28 @@
-"""`triage enqueue`: put many tickets on the bulk queue."""
+"""`triage enqueue`: put many tickets on the bulk queue, of our format or a helpdesk's export."""
 
+import csv
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Annotated
+from typing import IO, Annotated, Any
 
+import orjson
 import typer
 from rich.console import Console
 
 from schemas.ticket import GenericTicket, IncomingTicket
-from worker.cli.lines import read_tickets
+from worker.cli import compose
+from worker.cli.lines import raw_lines, read_tickets
 from worker.cli.progress import counting
 from worker.database import Sessions, opened, transaction
 from worker.dispatch.celery_app import make_app
 from worker.dispatch.publish import Publisher
-from worker.helpdesk import text
+from worker.errors import TriageError, UnusableBody
+from worker.helpdesk import HELPDESKS, text
+from worker.helpdesk.exports import exported
 from worker.local import addresses
 from worker.settings import load_settings
 from worker.tickets import store
@@ -23,54 +30,163 @@ from worker.tickets.states import Queue
 
 BATCH = 200
 SOURCE = "import"
+LISTS = ("tickets", "conversations", "issues", "results", "data")
+"""Under which of these a JSON export keeps its list, where it is not the whole document."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One ticket of a file, or why there is none; `number` counts from 1."""
+
+    number: int
+    ticket: GenericTicket | None
+    reason: str = ""
 
 
 def enqueue(
     file: Annotated[Path, typer.Argument(help="JSONL tickets; - for standard input.")],
+    *,
+    from_: Annotated[
+        str | None,
+        typer.Option("--from", help="The file is this helpdesk's export: .csv, .json or .jsonl."),
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many.")] = None,
+    dry_run: Annotated[bool, typer.Option(help="Say what would be new; keep nothing.")] = False,
+    results: Annotated[
+        Path | None, typer.Option(help="Write what became of each line, as JSONL; - to see it.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the totals as JSON.")] = False,
 ) -> None:
-    """Put the tickets of a JSONL file on the bulk queue. Known tickets are not triaged again."""
+    """Put the tickets of a file on the bulk queue. Known tickets are not triaged again.
+
+    Stopped halfway, the same command goes on. Exit code 1: some lines of an export were unusable.
+    """
     settings = addresses(load_settings())
-    tickets = list(read_tickets(file))
-    console = Console(stderr=True)
-    with opened(settings.database_url, pool_size=2) as sessions:
-        publisher = Publisher(make_app(settings), sessions)
-        new = keep_all(tickets, sessions, publisher)
-    known = len(tickets) - new
+    rows = list(islice(read_rows(file, from_), limit))
+    with ExitStack() as stack:
+        sessions = stack.enter_context(opened(settings.database_url, pool_size=2))
+        written = stack.enter_context(compose.output(results)) if results else None
+        publisher = None if dry_run else Publisher(make_app(settings), sessions)
+        counts = keep_all(rows, from_ or SOURCE, sessions, publisher, written)
     if as_json:
-        typer.echo(json.dumps({"new": new, "known": known}))
+        typer.echo(json.dumps(counts))
     else:
-        console.print(f"{new} new tickets on {Queue.BULK}, {known} known ones left alone.")
+        tell(counts, dry_run=dry_run)
+    if counts["unusable"]:
+        raise typer.Exit(1)
 
 
-def keep_all(tickets: Sequence[GenericTicket], sessions: Sessions, publisher: Publisher) -> int:
-    """Keep and announce all tickets under a progress bar; how many were new."""
-    new = 0
-    with counting("Enqueueing", len(tickets)) as advance:
-        for batch in batches(tickets):
-            new += keep(batch, sessions, publisher)
+def tell(counts: dict[str, int], *, dry_run: bool) -> None:
+    would_be = " (nothing was kept)" if dry_run else ""
+    Console(stderr=True).print(
+        f"{counts['new']} new tickets on {Queue.BULK}, {counts['known']} known ones left alone"
+        + (f", {counts['unusable']} unusable" if counts["unusable"] else "")
+        + f"{would_be}.",
+        soft_wrap=True,
+    )
+
+
+def read_rows(file: Path, source: str | None) -> Iterator[Row]:
+    """The tickets of a file.
+
+    Raises:
+        TriageError: the file cannot be read, a line of ours is no ticket, or there is no such
+            helpdesk.
+    """
+    if source is None:
+        for number, ticket in enumerate(read_tickets(file), start=1):
+            yield Row(number, ticket)
+        return
+    if source not in HELPDESKS:
+        raise TriageError(f"there is no helpdesk {source}; there are {', '.join(HELPDESKS)}")
+    for number, row in enumerate(export_rows(file), start=1):
+        try:
+            yield Row(number, exported(source, row))
+        except UnusableBody as error:
+            yield Row(number, None, str(error))
+
+
+def export_rows(file: Path) -> Iterator[Any]:
+    if file.suffix == ".csv":
+        lines = (line.decode("utf-8-sig", "replace") for line in raw_lines(file))
+        yield from csv.DictReader(lines)
+        return
+    try:
+        if file.suffix == ".json":
+            yield from listed(orjson.loads(b"".join(raw_lines(file))))
+        else:
+            yield from (orjson.loads(line) for line in raw_lines(file) if line.strip())
+    except orjson.JSONDecodeError as error:
+        raise TriageError(f"{file}: not JSON: {error}") from error
+
+
+def listed(document: Any) -> list[Any]:
+    if isinstance(document, list):
+        return document
+    found = [document[name] for name in LISTS if isinstance(document.get(name), list)]
+    return found[0] if found else [document]
+
+
+def keep_all(
+    rows: Sequence[Row],
+    source: str,
+    sessions: Sessions,
+    publisher: Publisher | None,
+    results: IO[str] | None,
+) -> dict[str, int]:
+    """Keep and announce all tickets under a progress bar; how many were what.
+
+    Without a publisher nothing is kept.
+    """
+    counts = {"new": 0, "known": 0, "unusable": 0}
+    with counting("Enqueueing", len(rows)) as advance:
+        for batch in batches(rows):
+            for row, status, ticket_id in keep(batch, source, sessions, publisher):
+                counts[status] += 1
+                if results:
+                    told = {"line": row.number, "status": status, "ticket_id": ticket_id}
+                    results.write(json.dumps(told | ({"reason": row.reason} if row.reason else {})))
+                    results.write("\n")
             advance(len(batch))
-    return new
+    return counts
 
 
-def keep(batch: Iterable[GenericTicket], sessions: Sessions, publisher: Publisher) -> int:
-    """Commit one batch, then announce it; how many tickets were new."""
+def keep(
+    batch: Sequence[Row], source: str, sessions: Sessions, publisher: Publisher | None
+) -> list[tuple[Row, str, int | None]]:
+    """Commit one batch, then announce it; what became of each row, and the ticket's id."""
+    outcomes: list[tuple[Row, str, int | None]] = []
     with transaction(sessions) as session:
-        received = [store.receive(session, incoming(one), Queue.BULK) for one in batch]
-    new = [one.ticket_id for one in received if one.is_new]
-    publisher.announce((ticket_id, Queue.BULK) for ticket_id in new)
-    return len(new)
+        ids = [row.ticket.id for row in batch if row.ticket]
+        known = store.known(session, source, ids) if source != SOURCE else {}
+        for row in batch:
+            if row.ticket is None:
+                outcomes.append((row, "unusable", None))
+            elif row.ticket.id in known:
+                outcomes.append((row, "known", known[row.ticket.id]))
+            else:
+                received = store.receive(session, incoming(row.ticket, source), Queue.BULK)
+                status = "new" if received.is_new else "known"
+                outcomes.append((row, status, received.ticket_id))
+        if publisher is None:
+            session.rollback()
+    if publisher:
+        new = [id_ for _, status, id_ in outcomes if status == "new" and id_]
+        publisher.announce((ticket_id, Queue.BULK) for ticket_id in new)
+    return outcomes
 
 
-def incoming(ticket: GenericTicket) -> IncomingTicket:
+def incoming(ticket: GenericTicket, source: str = SOURCE) -> IncomingTicket:
+    message = text.message(ticket.body)
     read = IncomingTicket(
-        source=SOURCE,
+        source=source,
         external_id=ticket.id,
         delivery_key="unknown",
         message_id=ticket.message_id,
         event="import",
         subject=text.one_line(ticket.subject),
-        body=text.clean(ticket.body),
+        body=message.body,
+        cut=message.cut,
         locale=ticket.locale,
         requester=ticket.requester,
     )
@@ -78,7 +194,7 @@ def incoming(ticket: GenericTicket) -> IncomingTicket:
     return read.model_copy(update={"delivery_key": key})
 
 
-def batches(tickets: Iterable[GenericTicket]) -> Iterator[list[GenericTicket]]:
-    remaining = iter(tickets)
+def batches(rows: Iterable[Row]) -> Iterator[list[Row]]:
+    remaining = iter(rows)
     while batch := list(islice(remaining, BATCH)):
         yield batch

@@ -15,6 +15,7 @@ from worker.cli import (
     enqueue,
     export,
     quality,
+    reconcile,
     replay,
     replay_results,
     retention,
@@ -22,6 +23,7 @@ from worker.cli import (
     status,
     taxonomy,
     tickets,
+    writeback,
 )
 from worker.errors import TriageError
 
@@ -42,6 +44,7 @@ app.command("migrate")(services.migrate)
 app.command("status")(status.status)
 app.command("doctor")(doctor.doctor)
 app.command("enqueue")(enqueue.enqueue)
+app.command("reconcile")(reconcile.reconcile)
 app.command("correct")(by_hand.correct)
 app.command("export")(export.export)
 app.command("purge")(retention.purge)
@@ -52,6 +55,7 @@ replay.app.command("compare")(replay_results.compare)
 replay.app.command("promote")(replay_results.promote)
 replay.app.command("undo")(replay_results.undo)
 app.add_typer(by_hand.dead, name="dead", help="Tickets whose every try failed.")
+app.add_typer(writeback.app, name="writeback", help="Replies on their way back to helpdesks.")
 app.add_typer(replay.app, name="replay", help="Run tickets again, compare, promote.")
 app.add_typer(taxonomy.app, name="taxonomy", help="Check the categories.")
 app.add_typer(quality.app, name="quality", help="Measure a model, fit thresholds, compare builds.")

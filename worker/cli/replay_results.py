@@ -15,10 +15,12 @@ from worker.cli import compose
 from worker.cli.by_hand import NOTHING_FOUND, AsJson, By
 from worker.cli.replay import Note, ReplayId, existing
 from worker.cli.tables import plain_table
+from worker.errors import TriageError
 from worker.replay import compare as comparing
 from worker.replay import diff, read
 from worker.replay.compare import FIELDS, Change, Pair
 from worker.replay.page import page
+from worker.settings import load_settings
 from worker.tickets import store
 from worker.tickets.store import Promoted
 
@@ -207,6 +209,9 @@ def promote(
         list[str] | None, typer.Option(help="The field that --change looks at; else any.")
     ] = None,
     language: Annotated[list[str] | None, typer.Option()] = None,
+    write_back: Annotated[
+        bool, typer.Option(help="Send them to their helpdesks too, where those are written to.")
+    ] = False,
     by: By,
     note: Note = None,
 ) -> None:
@@ -215,6 +220,9 @@ def promote(
     Skipped, and named, are tickets that a person corrected, or that have a newer result or message.
     """
     refuse_unclear(all_, ticket, change or language)
+    to = compose.written_back(load_settings()) if write_back else frozenset()
+    if write_back and not to:
+        raise TriageError("no source is written to: set TRIAGE_HELPDESKS__{SOURCE}__WRITE_BACK")
     with compose.one_transaction() as session:
         existing(session, replay_id)
         ids = ticket
@@ -222,7 +230,7 @@ def promote(
             wanted = chosen_by(change or list(Change), field or list(FIELDS), language)
             pairs = comparing.pairs(session, replay_id)
             ids = [pair.ticket.id for pair in pairs if wanted(pair)]
-        done = store.promote(session, replay_id, ids, by=by, reason=note)
+        done = store.promote(session, replay_id, ids, by=by, reason=note, write_back=to)
     tell(done, "promoted")
 
 

@@ -74,8 +74,7 @@ def worker(
     if stop_on_eof:
         compose.stop_on_eof()
     tracing.configure(settings.otlp_endpoint, service="triage-worker")
-    if settings.metrics_port:
-        metrics.serve(settings.metrics_host, settings.metrics_port)
+    metrics.serve(settings.metrics_host, settings.metrics_port)
     desk = compose.make_desk(settings)
     app = make_app(settings)
     sessions = compose.open_database(settings, pool_size=settings.in_flight + AHEAD)

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from schemas.reply import LABELS
 from worker.tickets import store
-from worker.tickets.rows import Attempt, Correction, Finding, Reply, Ticket
+from worker.tickets.rows import Attempt, Correction, Finding, Reply, Ticket, Writeback
 from worker.tickets.states import FINAL
 
 
@@ -137,3 +137,30 @@ def engine(attempt: Attempt) -> dict[str, Any]:
         "engine_ms": attempt.engine_ms,
         "queue_ms": attempt.queue_ms,
     }
+
+
+def write_backs(session: Session, *, state: str | None, limit: int) -> list[dict[str, Any]]:
+    """What was or will be written back, newest first."""
+    chosen = (
+        select(Writeback, Ticket.external_id)
+        .join(Ticket, Ticket.id == Writeback.ticket_id)
+        .order_by(Writeback.id.desc())
+        .limit(limit)
+    )
+    if state:
+        chosen = chosen.where(Writeback.state == state)
+    return [
+        {
+            "ticket_id": row.ticket_id,
+            "reply_id": row.reply_id,
+            "source": row.source,
+            "external_id": external_id,
+            "state": row.state,
+            "attempts": row.attempts,
+            "reason": row.reason,
+            "remote_id": row.remote_id,
+            "created_at": row.created_at,
+            "ended_at": row.ended_at,
+        }
+        for row, external_id in session.execute(chosen)
+    ]

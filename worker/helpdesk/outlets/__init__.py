@@ -1,5 +1,6 @@
 """The ways back by helpdesk: each with how it says who we are."""
 
+from base64 import b64encode
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -20,7 +21,7 @@ from worker.helpdesk.outlets.intercom import IntercomOutlet
 from worker.helpdesk.outlets.jira import JiraOutlet
 from worker.helpdesk.outlets.zammad import ZammadOutlet
 from worker.helpdesk.outlets.zendesk import ZendeskOutlet
-from worker.settings import WriteBack
+from worker.settings import HelpdeskApi
 
 __all__ = ["OUTLETS", "Draft", "Outlet", "Remote", "open_outlet"]
 
@@ -29,29 +30,31 @@ __all__ = ["OUTLETS", "Draft", "Outlet", "Remote", "open_outlet"]
 class Way:
     """How one helpdesk is reached: `needs` are the settings beside URL and token."""
 
-    make: Callable[[Api, WriteBack], Outlet]
-    headers: Callable[[WriteBack], dict[str, str]]
-    auth: Callable[[WriteBack], tuple[str, str]] | None = None
+    make: Callable[[Api, HelpdeskApi], Outlet]
+    headers: Callable[[HelpdeskApi], dict[str, str]]
     needs: tuple[str, ...] = ()
 
 
-def token(how: WriteBack) -> str:
+def token(how: HelpdeskApi) -> str:
     return how.token.get_secret_value()
 
 
-def bearer(how: WriteBack) -> dict[str, str]:
+def bearer(how: HelpdeskApi) -> dict[str, str]:
     return {"Authorization": f"Bearer {token(how)}"}
 
 
-def nothing(_: WriteBack) -> dict[str, str]:
+def basic(user: str, password: str) -> dict[str, str]:
+    return {"Authorization": "Basic " + b64encode(f"{user}:{password}".encode()).decode()}
+
+
+def nothing(_: HelpdeskApi) -> dict[str, str]:
     return {}
 
 
 OUTLETS: dict[str, Way] = {
     "zendesk": Way(
         lambda api, _: ZendeskOutlet(api),
-        nothing,
-        lambda how: (f"{how.user}/token", token(how)),
+        lambda how: basic(f"{how.user}/token", token(how)),
         ("user",),
     ),
     "zammad": Way(
@@ -62,11 +65,9 @@ OUTLETS: dict[str, Way] = {
         lambda how: {"api_access_token": token(how)},
         needs=("account",),
     ),
-    "freshdesk": Way(lambda api, _: FreshdeskOutlet(api), nothing, lambda how: (token(how), "X")),
+    "freshdesk": Way(lambda api, _: FreshdeskOutlet(api), lambda how: basic(token(how), "X")),
     "intercom": Way(lambda api, how: IntercomOutlet(api, admin=how.user), bearer, needs=("user",)),
-    "jira": Way(
-        lambda api, _: JiraOutlet(api), nothing, lambda how: (how.user, token(how)), ("user",)
-    ),
+    "jira": Way(lambda api, _: JiraOutlet(api), lambda how: basic(how.user, token(how)), ("user",)),
     "helpscout": Way(lambda api, how: HelpScoutOutlet(api, user=how.user), bearer, needs=("user",)),
     "front": Way(
         lambda api, how: FrontOutlet(api, author=how.user, channel=how.channel),
@@ -90,7 +91,7 @@ OUTLETS: dict[str, Way] = {
 }
 
 
-def open_outlet(name: str, how: WriteBack, http: httpx.Client | None = None) -> Outlet:
+def open_outlet(name: str, how: HelpdeskApi, http: httpx.Client | None = None) -> Outlet:
     """The way back to a helpdesk; `http` is given by tests.
 
     Raises:
@@ -98,15 +99,13 @@ def open_outlet(name: str, how: WriteBack, http: httpx.Client | None = None) -> 
     """
     if name not in OUTLETS:
         raise SettingsError(
-            f"TRIAGE_WRITE_BACK__{name.upper()}: there is no such helpdesk; "
+            f"TRIAGE_HELPDESKS__{name.upper()}: there is no such helpdesk; "
             f"there are {', '.join(OUTLETS)}"
         )
     way = OUTLETS[name]
     missing = [need for need in way.needs if not getattr(how, need)]
     if missing:
-        raise SettingsError(f"TRIAGE_WRITE_BACK__{name.upper()}__{missing[0].upper()} is missing")
+        raise SettingsError(f"TRIAGE_HELPDESKS__{name.upper()}__{missing[0].upper()} is missing")
     http = http or httpx.Client(base_url=how.url.rstrip("/"), timeout=TIMEOUT_S)
     http.headers.update(way.headers(how))
-    if way.auth:
-        http.auth = httpx.BasicAuth(*way.auth(how))
     return way.make(Api(http), how)

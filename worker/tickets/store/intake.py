@@ -77,6 +77,16 @@ def insert_ticket(
     return session.execute(select(Ticket.id).where(*same)).scalar_one(), False
 
 
+def known(session: Session, source: str, external_ids: Sequence[str]) -> dict[str, int]:
+    """Those of a source's tickets that are here already, each with an id of ours."""
+    rows = session.execute(
+        select(Ticket.external_id, Ticket.id).where(
+            Ticket.source == source, Ticket.external_id.in_(external_ids)
+        )
+    )
+    return dict(rows.all())
+
+
 def refused(session: Session, counts: Mapping[tuple[str, str], int]) -> None:
     """Add to the refused webhooks of this hour, counted by (source, kind)."""
     hour = func.date_trunc("hour", func.now())

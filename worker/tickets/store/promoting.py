@@ -4,7 +4,7 @@ The reply a ticket had stays, and `reruns.replaced` says which it was. Nobody is
 ticket that a person corrected, that has a newer result or a newer message, is left as it is.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +24,7 @@ from sqlalchemy.orm import Session, aliased
 from worker.tickets.rows import Correction, Rerun, Ticket
 from worker.tickets.states import State
 from worker.tickets.store.by_hand import act
+from worker.tickets.store.writebacks import order_write_backs
 
 CORRECTED = "a person corrected it"
 NEWER_RESULT = "it has a newer result"
@@ -45,8 +46,12 @@ def promote(
     *,
     by: str,
     reason: str | None,
+    write_back: Collection[str] = (),
 ) -> Promoted:
-    """Make the new replies of a replay current: of these tickets, or of all (None)."""
+    """Make the new replies of a replay current: of these tickets, or of all (None).
+
+    Those of tickets of the sources `write_back` that need no person go back to their helpdesks.
+    """
     candidates = [
         Rerun.replay_id == replay_id,
         Rerun.reply_id.is_not(None),
@@ -79,6 +84,7 @@ def promote(
         )
         .execution_options(synchronize_session=False)
     )
+    order_write_backs(session, free, write_back)
     return told(session, "replay promote", replay_id, seen, by=by, reason=reason)
 
 

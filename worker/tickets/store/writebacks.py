@@ -1,15 +1,17 @@
 """What goes back to helpdesks: ordered, taken, ended; each reply once, each source for itself."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
-from sqlalchemy import case, func, literal, select, update
+from sqlalchemy import ColumnElement, case, func, literal, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
 from schemas.reply import LABELS
 from worker.tickets.rows import Correction, Reply, Ticket, Writeback
+from worker.tickets.states import State
 
 WAITING = "waiting"
 
@@ -35,16 +37,30 @@ class Job:
 
 def order_write_back(session: Session, ticket_id: int, reply_id: int) -> None:
     """Have a reply written back, unless that was ordered before."""
-    session.execute(
-        upsert(Writeback)
-        .from_select(
-            ["ticket_id", "reply_id", "source", "state"],
-            select(Ticket.id, literal(reply_id), Ticket.source, literal(WAITING)).where(
-                Ticket.id == ticket_id
-            ),
+    order(session, literal(reply_id), Ticket.id == ticket_id)
+
+
+def order_write_backs(
+    session: Session, ticket_ids: Collection[int], sources: Collection[str]
+) -> None:
+    """Have the replies that these tickets show written back, as far as they are of these sources
+    and no person has to look first.
+    """
+    if sources:
+        order(
+            session,
+            Ticket.reply_id,
+            Ticket.id.in_(ticket_ids),
+            Ticket.source.in_(sources),
+            Ticket.state == State.REPLIED,
+            Ticket.reply_id.is_not(None),
         )
-        .on_conflict_do_nothing()
-    )
+
+
+def order(session: Session, reply_id: Any, *which: ColumnElement[bool]) -> None:
+    rows = select(Ticket.id, reply_id, Ticket.source, literal(WAITING)).where(*which)
+    columns = ["ticket_id", "reply_id", "source", "state"]
+    session.execute(upsert(Writeback).from_select(columns, rows).on_conflict_do_nothing())
 
 
 def take_write_back(session: Session, source: str, *, lease_s: float) -> Job | None:

@@ -1,0 +1,363 @@
+"""Replies on their way back: ordered with the reply, written once, each source for itself."""
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+from starlette.testclient import TestClient
+from typer.testing import CliRunner
+
+from tests.replies import written
+from worker import helpdesk
+from worker.cli import compose
+from worker.cli.main import app
+from worker.database import Sessions, transaction
+from worker.dispatch.runtime import Runtime
+from worker.dispatch.tasks import triage_one
+from worker.dispatch.writeback import MOST_ATTEMPTS, Way, WriteBack, run_all
+from worker.engine.scripted import ScriptedEngine
+from worker.errors import OutletUnavailable
+from worker.helpdesk import HELPDESKS, Webhook
+from worker.helpdesk.outlets import Draft, Outlet, Remote, open_outlet
+from worker.helpdesk.twins import SETTINGS, TOKEN, TWINS, Twin, TwinTicket
+from worker.settings import HelpdeskApi
+from worker.tickets import store
+from worker.tickets.states import Queue
+
+Runtimes = Callable[..., Runtime]
+
+
+@pytest.fixture
+def twin() -> Twin:
+    return TWINS["zendesk"]()
+
+
+def outlet(twin: Twin) -> Outlet:
+    given = {"url": "http://twin", "token": TOKEN, **SETTINGS.get(twin.name, {})}
+    return open_outlet(twin.name, HelpdeskApi.model_validate(given), TestClient(twin.app))
+
+
+@pytest.fixture
+def way(twin: Twin) -> Way:
+    return Way(outlet(twin), fields={"category": "360"})
+
+
+@pytest.fixture
+def replied(
+    twin: Twin, runtime: Runtimes, receive: Callable[..., int]
+) -> Callable[..., tuple[TwinTicket, int]]:
+    """A ticket of the twin's that was triaged; the twin's and our id."""
+
+    def make(**more: Any) -> tuple[TwinTicket, int]:
+        ticket = twin.customer_writes("Doppelt abgebucht")
+        ticket_id = receive(str(ticket.id), source=twin.name)
+        run = replace(runtime(**more), write_back=frozenset({twin.name}))
+        triage_one(ticket_id, run)
+        return ticket, ticket_id
+
+    return make
+
+
+Replied = Callable[..., tuple[TwinTicket, int]]
+
+
+def ledger(sessions: Sessions) -> list[tuple[Any, ...]]:
+    query = "select state, attempts, reason from writebacks order by id"
+    with transaction(sessions) as session:
+        return [tuple(row) for row in session.execute(text(query))]
+
+
+def notes(ticket: TwinTicket) -> list[str]:
+    return [one.body for one in ticket.said if one.by == "agent"]
+
+
+def test_a_reply_is_written_back_once(
+    sessions: Sessions, twin: Twin, way: Way, replied: Replied
+) -> None:
+    ticket, _ = replied()
+    back = WriteBack(sessions, "zendesk", way)
+
+    assert back.once() == 0
+    assert back.once() is None
+
+    assert len(notes(ticket)) == 1
+    assert ledger(sessions) == [("done", 1, None)]
+    assert not ticket.said[-1].public
+
+
+def test_what_needs_a_person_and_what_no_source_wants_stays_here(
+    sessions: Sessions, twin: Twin, runtime: Runtimes, receive: Callable[..., int]
+) -> None:
+    unsure = ScriptedEngine(lambda _: written(), probability=0.3)
+    run = replace(runtime(unsure), write_back=frozenset({"zendesk"}))
+
+    triage_one(receive("1", source="zendesk"), run)
+    triage_one(receive("2", source="zammad"), replace(runtime(), write_back=frozenset({"zendesk"})))
+
+    assert ledger(sessions) == []
+
+
+def test_a_worker_that_dies_between_writing_and_noting_it_doubles_nothing(
+    sessions: Sessions, twin: Twin, way: Way, replied: Replied
+) -> None:
+    ticket, _ = replied()
+    back = WriteBack(sessions, "zendesk", way)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(store, "end_write_back", died)
+        with pytest.raises(SystemExit):
+            back.once()
+    with transaction(sessions) as session:
+        session.execute(text("update writebacks set not_before = now()"))  # its lease has run out
+
+    back.once()
+
+    assert len(notes(ticket)) == 1
+    assert ledger(sessions) == [("done", 2, None)]
+
+
+def died(*_: object, **__: object) -> None:
+    raise SystemExit
+
+
+def test_a_busy_helpdesk_is_left_alone_as_long_as_it_says(
+    sessions: Sessions, twin: Twin, way: Way, replied: Replied
+) -> None:
+    ticket, _ = replied()
+    twin.busy, twin.retry_after = 1, "600"
+    back = WriteBack(sessions, "zendesk", way)
+
+    assert back.once() == 600
+    assert back.once() is None
+
+    [(state, attempts, reason)] = ledger(sessions)
+    assert (state, attempts) == ("waiting", 1)
+    assert "again in 600 s" in reason
+    assert notes(ticket) == []
+
+
+def test_a_conflict_is_looked_at_again_at_once(
+    sessions: Sessions, twin: Twin, way: Way, replied: Replied
+) -> None:
+    ticket, _ = replied()
+    back = WriteBack(sessions, "zendesk", Way(changing(way.outlet, ticket), fields={}))
+
+    back.once()
+    back.once()
+
+    assert ledger(sessions)[0][:2] == ("done", 2)
+    assert len(notes(ticket)) == 1
+
+
+def changing(inner: Outlet, ticket: TwinTicket) -> Any:
+    """An outlet between whose look and write somebody changes the ticket, the first time."""
+
+    class Changing:
+        name = inner.name
+        looks = 0
+
+        def look(self, external_id: str, marker: str) -> Any:
+            remote = inner.look(external_id, marker)
+            self.looks += 1
+            if self.looks == 1:
+                ticket.version += 1
+            return remote
+
+        def write(self, draft: Any, remote: Any) -> str:
+            return inner.write(draft, remote)
+
+    return Changing()
+
+
+def test_a_ticket_that_a_person_answered_is_skipped(
+    sessions: Sessions, twin: Twin, way: Way, replied: Replied
+) -> None:
+    ticket, _ = replied()
+    twin.agent_answers(ticket.id, "Wir haben es erstattet.")
+
+    WriteBack(sessions, "zendesk", way).once()
+
+    assert ledger(sessions) == [("skipped", 1, "a person has answered meanwhile")]
+    assert notes(ticket) == ["Wir haben es erstattet."]
+    assert ticket.tags == set()
+
+
+def test_an_erased_ticket_is_skipped_without_asking_the_helpdesk(
+    sessions: Sessions, twin: Twin, way: Way, replied: Replied
+) -> None:
+    replied()
+    with transaction(sessions) as session:
+        session.execute(text("update tickets set erased_at = now()"))
+
+    WriteBack(sessions, "zendesk", way).once()
+
+    assert ledger(sessions)[0][0] == "skipped"
+    assert twin.requests == []
+
+
+def test_what_a_person_corrected_is_what_goes_back(
+    sessions: Sessions, twin: Twin, way: Way, replied: Replied
+) -> None:
+    ticket, ticket_id = replied()
+    with transaction(sessions) as session:
+        store.correct(session, ticket_id, {"category": "sales"}, by="Ana", note=None)
+
+    WriteBack(sessions, "zendesk", way).once()
+
+    assert "category__sales" in ticket.tags
+    assert ticket.fields == {"360": "sales"}
+
+
+def test_a_helpdesk_that_is_down_is_tried_later_and_at_last_given_up_and_can_be_retried(
+    sessions: Sessions, twin: Twin, way: Way, replied: Replied, postgres_url: str
+) -> None:
+    ticket, _ = replied()
+    twin.down = True
+    back = WriteBack(sessions, "zendesk", way)
+    for _ in range(MOST_ATTEMPTS):
+        with transaction(sessions) as session:
+            session.execute(text("update writebacks set not_before = now()"))
+        back.once()
+    assert [row[:2] for row in ledger(sessions)] == [("failed", MOST_ATTEMPTS)]
+
+    twin.down = False
+    with transaction(sessions) as session:
+        assert store.retry_write_backs(session, "zendesk") == 1
+    back.once()
+
+    assert len(notes(ticket)) == 1
+
+
+def test_one_helpdesk_that_hangs_delays_no_other(
+    sessions: Sessions, way: Way, replied: Replied, receive: Callable[..., int], runtime: Runtimes
+) -> None:
+    ticket, _ = replied()
+    triage_one(receive("7", source="zammad"), replace(runtime(), write_back=frozenset({"zammad"})))
+    hanging = Hanging()
+
+    def stopped(_: float) -> bool:
+        if notes(ticket):
+            hanging.let_go.set()
+        return hanging.let_go.wait(0.05)
+
+    run_all(sessions, {"zammad": Way(hanging, fields={}), "zendesk": way}, stopped)
+
+    assert hanging.was_asked
+    assert len(notes(ticket)) == 1
+
+
+class Hanging:
+    """A helpdesk that answers nothing until it is let go."""
+
+    name = "zammad"
+
+    def __init__(self) -> None:
+        self.let_go = threading.Event()
+        self.was_asked = False
+
+    def look(self, external_id: str, marker: str) -> Remote:
+        del external_id, marker
+        self.was_asked = True
+        self.let_go.wait(10)
+        raise OutletUnavailable("it hung")
+
+    def write(self, draft: Draft, remote: Remote) -> str:
+        raise NotImplementedError
+
+    def recent(self, since: datetime) -> Iterator[dict[str, Any]]:
+        raise NotImplementedError
+
+
+def test_a_promoted_reply_goes_back_when_that_is_asked_for(
+    sessions: Sessions, twin: Twin, replied: Replied
+) -> None:
+    _, ticket_id = replied()
+    with transaction(sessions) as session:
+        session.execute(text("delete from writebacks"))
+        store.order_write_backs(session, [ticket_id], [])
+        nothing = session.execute(text("select count(*) from writebacks")).scalar()
+        store.order_write_backs(session, [ticket_id], ["zammad"])
+        other = session.execute(text("select count(*) from writebacks")).scalar()
+        for _ in range(2):
+            store.order_write_backs(session, [ticket_id], ["zendesk"])
+
+    assert (nothing, other) == (0, 0)
+    assert ledger(sessions) == [("waiting", 0, None)]
+
+
+@pytest.fixture
+def cli(monkeypatch: pytest.MonkeyPatch, postgres_url: str, twin: Twin) -> Callable[..., Any]:
+    """Runs a command against the tests' database and the twin."""
+    monkeypatch.setenv("TRIAGE_DATABASE_URL", postgres_url)
+    monkeypatch.setenv("TRIAGE_BROKER_URL", "memory://")
+    monkeypatch.setattr(compose, "outlet_of", lambda _settings, _source: outlet(twin))
+
+    def run(*words: str) -> Any:
+        return CliRunner().invoke(app, words)
+
+    return run
+
+
+def test_the_command_lists_what_was_written_back_and_why_not(
+    sessions: Sessions, twin: Twin, way: Way, replied: Replied, cli: Callable[..., Any]
+) -> None:
+    ticket, _ = replied()
+    twin.agent_answers(ticket.id, "Schon erledigt.")
+    WriteBack(sessions, "zendesk", way).once()
+
+    shown = cli("writeback", "list", "--json").stdout
+
+    assert json.loads(shown)["reason"] == "a person has answered meanwhile"
+    assert "a person has answered" in cli("writeback", "list").stdout
+    assert "0 will be tried again" in cli("writeback", "retry").stdout
+
+
+def test_missed_tickets_are_asked_for_once(
+    sessions: Sessions, twin: Twin, receive: Callable[..., int], cli: Callable[..., Any]
+) -> None:
+    twin.customer_writes("Wo ist meine Bestellung geblieben?", subject="Frage")
+    twin.customer_writes("Die App stürzt ab.", subject="Absturz")
+
+    would_be = cli("reconcile", "zendesk", "--since", "2h", "--dry-run", "--json")
+    first = cli("reconcile", "zendesk", "--since", "2h", "--json")
+    again = cli("reconcile", "zendesk", "--since", "2h", "--json")
+
+    missing = {"new": 2, "known": 0, "ignored": 0, "unreadable": 0}
+    assert json.loads(would_be.stdout) == json.loads(first.stdout) == missing
+    assert json.loads(again.stdout) == {**missing, "new": 0, "known": 2}
+    with transaction(sessions) as session:
+        assert session.execute(text("select count(*) from tickets")).scalar() == 2
+
+
+def test_what_a_webhook_brought_is_not_asked_for_again(
+    sessions: Sessions, twin: Twin, cli: Callable[..., Any]
+) -> None:
+    ticket = twin.customer_writes("Wo ist meine Bestellung geblieben?", subject="Frage")
+    sent = {
+        "type": "zen:event-type:ticket.created",
+        "detail": {"id": str(ticket.id), "subject": "Frage", "description": ticket.said[0].body},
+    }
+    webhook = Webhook(b"", {}, datetime.now(UTC))
+    with transaction(sessions) as session:
+        store.receive(session, helpdesk.read(HELPDESKS["zendesk"], sent, webhook), Queue.LIVE)
+
+    found = json.loads(cli("reconcile", "zendesk", "--json").stdout)
+
+    assert (found["new"], found["known"]) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("reconcile", "otrs"), "there are zendesk"),
+        (("reconcile", "zendesk", "--since", "soon"), "is no age"),
+    ],
+)
+def test_a_reconcile_that_makes_no_sense_is_refused(
+    cli: Callable[..., Any], words: tuple[str, ...], said: str
+) -> None:
+    assert said in str(cli(*words).exception)

@@ -1,0 +1,256 @@
+"""The way back, over every helpdesk's twin: one contract for all of them."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+import pytest
+from starlette.testclient import TestClient
+
+from worker import helpdesk
+from worker.errors import (
+    OutletBusy,
+    OutletConflict,
+    OutletError,
+    OutletGone,
+    OutletUnavailable,
+    SettingsError,
+)
+from worker.helpdesk import HELPDESKS, Webhook
+from worker.helpdesk.outlets import OUTLETS, Draft, Outlet, open_outlet
+from worker.helpdesk.twins import SETTINGS, TOKEN, TWINS, Twin, TwinTicket
+from worker.settings import HelpdeskApi
+
+WITH_DRAFTS = {"helpscout", "front", "zammad", "freescout"}
+WITHOUT_PRIORITY = {"helpscout", "front", "gitlab", "freescout"}
+WITHOUT_TAGS = {"glpi"}
+WITHOUT_FIELDS = {"gitlab"}
+MARKER = "[ticket-triage 17]"
+
+
+def settings(name: str, **changes: Any) -> HelpdeskApi:
+    given = {"url": "http://twin", "token": TOKEN, **SETTINGS.get(name, {})}
+    return HelpdeskApi.model_validate(given | changes)
+
+
+def outlet_of(twin: Twin, **changes: Any) -> Outlet:
+    return open_outlet(twin.name, settings(twin.name, **changes), TestClient(twin.app))
+
+
+@pytest.fixture(params=sorted(TWINS))
+def twin(request: pytest.FixtureRequest) -> Twin:
+    return TWINS[request.param]()
+
+
+@pytest.fixture(params=sorted(TWINS.keys() - {"generic"}))
+def helpdesk_twin(request: pytest.FixtureRequest) -> Twin:
+    """All but the system of your own, which cannot be asked: it declines what it is sent."""
+    return TWINS[request.param]()
+
+
+def draft(twin: Twin, ticket: TwinTicket, **changes: Any) -> Draft:
+    given: dict[str, Any] = {
+        "external_id": f"{twin.path_prefix}{ticket.id}",
+        "marker": MARKER,
+        "labels": {"category": "billing", "type": "problem", "priority": "high",
+                   "sentiment": "negative", "language": "de"},
+        "summary": "Charged twice.",
+        "reply": "Das tut uns leid.",
+        "fields": {"category": "360"},
+    }  # fmt: skip
+    return Draft(**(given | changes))
+
+
+def write(twin: Twin, ticket: TwinTicket, **changes: Any) -> str:
+    outlet, what = outlet_of(twin), draft(twin, ticket, **changes)
+    return outlet.write(what, outlet.look(what.external_id, what.marker))
+
+
+def ours(ticket: TwinTicket) -> list[Any]:
+    return [one for one in ticket.said if one.by == "agent"]
+
+
+def test_there_is_a_way_back_and_a_twin_for_every_helpdesk() -> None:
+    assert set(TWINS) == set(OUTLETS) == set(HELPDESKS)
+
+
+def test_a_reply_goes_back_as_a_draft_or_an_internal_note_never_in_public(twin: Twin) -> None:
+    ticket = twin.customer_writes("Doppelt abgebucht")
+
+    write(twin, ticket)
+
+    [written] = ours(ticket)
+    assert "Das tut uns leid." in written.body
+    assert not written.public
+    assert written.draft == (twin.name in WITH_DRAFTS)
+
+
+def test_labels_become_tags_priority_and_fields(twin: Twin) -> None:
+    ticket = twin.customer_writes("Doppelt abgebucht")
+    ticket.tags.add("vip")
+
+    write(twin, ticket)
+
+    if twin.name not in WITHOUT_TAGS:
+        assert {"vip", "category__billing", "language__de", "sentiment__negative"} <= ticket.tags
+    if twin.name not in WITHOUT_PRIORITY:
+        assert ticket.priority in {"high", "3 high", 3, "priority", "High", 4}
+    if twin.name not in WITHOUT_FIELDS:
+        assert ticket.fields == {"360": "billing"}
+
+
+def test_written_twice_it_is_there_once(twin: Twin) -> None:
+    ticket = twin.customer_writes("Doppelt abgebucht")
+
+    write(twin, ticket)
+    tags = set(ticket.tags)
+    write(twin, ticket)
+
+    assert len(ours(ticket)) == 1
+    assert ticket.tags == tags
+
+
+def test_an_answer_by_a_person_is_seen(helpdesk_twin: Twin) -> None:
+    ticket = helpdesk_twin.customer_writes("Doppelt abgebucht")
+    outlet, id_ = outlet_of(helpdesk_twin), f"{helpdesk_twin.path_prefix}{ticket.id}"
+    before = outlet.look(id_, MARKER).touched
+
+    helpdesk_twin.agent_answers(ticket.id, "An internal remark", public=False)
+    after_a_note = outlet.look(id_, MARKER).touched
+    helpdesk_twin.agent_answers(ticket.id, "Wir haben es erstattet.")
+
+    assert (before, after_a_note) == (False, False)
+    assert outlet.look(id_, MARKER).touched
+
+
+def test_our_own_note_is_no_answer_by_a_person(twin: Twin) -> None:
+    ticket = twin.customer_writes("Doppelt abgebucht")
+
+    write(twin, ticket)
+
+    assert not outlet_of(twin).look(f"{twin.path_prefix}{ticket.id}", MARKER).touched
+
+
+def test_a_busy_helpdesk_says_how_long_to_wait(twin: Twin) -> None:
+    ticket = twin.customer_writes("Doppelt abgebucht")
+    twin.busy, twin.retry_after = 1, "37"
+
+    with pytest.raises(OutletBusy) as busy:
+        write(twin, ticket)
+
+    assert busy.value.wait_s == 37
+
+
+def test_a_helpdesk_that_is_down_or_does_not_know_us_is_unavailable(twin: Twin) -> None:
+    ticket = twin.customer_writes("Doppelt abgebucht")
+    stranger = outlet_of(twin, token="another")
+    what = draft(twin, ticket)
+
+    with pytest.raises(OutletUnavailable, match="401"):
+        stranger.write(what, stranger.look(what.external_id, MARKER))
+    twin.down = True
+    with pytest.raises(OutletUnavailable, match="502"):
+        write(twin, ticket)
+
+
+def test_a_ticket_that_is_gone_is_no_fault_of_ours(helpdesk_twin: Twin) -> None:
+    with pytest.raises(OutletGone):
+        outlet_of(helpdesk_twin).look(f"{helpdesk_twin.path_prefix}999", MARKER)
+
+
+def test_a_public_reply_is_sent_when_both_settings_say_so(helpdesk_twin: Twin) -> None:
+    ticket = helpdesk_twin.customer_writes("Doppelt abgebucht")
+
+    write(helpdesk_twin, ticket, public=True)
+
+    [written] = ours(ticket)
+    assert written.public
+    assert not written.draft
+    assert "Charged twice." not in written.body
+
+
+def test_what_came_is_asked_for_and_is_the_ticket_that_its_webhook_would_have_brought(
+    helpdesk_twin: Twin,
+) -> None:
+    ticket = helpdesk_twin.customer_writes("Wo ist meine Bestellung?", subject="Frage")
+    adapter = HELPDESKS[helpdesk_twin.name]
+    now = datetime.now(UTC)
+
+    found = [
+        helpdesk.read(adapter, payload, Webhook(b"", dict(CREATED), now))
+        for payload in outlet_of(helpdesk_twin).recent(now - timedelta(hours=1))
+    ]
+
+    [one] = found
+    assert one.external_id == f"{helpdesk_twin.path_prefix}{ticket.id}"
+    assert (one.subject, one.body) == ("Frage", "Wo ist meine Bestellung?")
+    assert one.ignore_reason is None
+
+
+CREATED = {"x-helpscout-event": "convo.created", "x-freescout-event": "convo.created"}
+
+
+def test_zendesk_refuses_what_somebody_changed_meanwhile() -> None:
+    twin = TWINS["zendesk"]()
+    ticket = twin.customer_writes("Doppelt abgebucht")
+    outlet, what = outlet_of(twin), draft(twin, ticket)
+    remote = outlet.look(what.external_id, MARKER)
+    ticket.version += 1
+
+    with pytest.raises(OutletConflict):
+        outlet.write(what, remote)
+
+    assert ours(ticket) == []
+
+
+def test_a_system_of_your_own_may_decline() -> None:
+    twin = TWINS["generic"]()
+    ticket = twin.customer_writes("Doppelt abgebucht")
+    twin.agent_answers(ticket.id, "Wir haben es erstattet.")
+
+    with pytest.raises(OutletConflict):
+        write(twin, ticket)
+
+
+def test_a_later_try_changes_the_note_where_notes_can_be_changed() -> None:
+    for name in ("gitlab", "glpi", "zammad"):
+        twin = TWINS[name]()
+        ticket = twin.customer_writes("Doppelt abgebucht")
+
+        write(twin, ticket)
+        write(twin, ticket, reply="Es wird erstattet.")
+
+        [written] = ours(ticket)
+        assert "Es wird erstattet." in written.body
+
+
+def test_a_network_that_fails_is_unavailable() -> None:
+    def fail(_: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectTimeout("too slow")
+
+    http = httpx.Client(transport=httpx.MockTransport(fail), base_url="http://twin")
+    outlet = open_outlet("zendesk", settings("zendesk"), http)
+
+    with pytest.raises(OutletUnavailable, match="ConnectTimeout"):
+        outlet.look("1", MARKER)
+
+
+@pytest.mark.parametrize(
+    ("name", "missing"),
+    [(name, need) for name, way in OUTLETS.items() for need in way.needs],
+)
+def test_a_setting_that_a_helpdesk_needs_is_named(name: str, missing: str) -> None:
+    with pytest.raises(SettingsError, match=f"{name.upper()}__{missing.upper()} is missing"):
+        open_outlet(name, settings(name, **{missing: ""}))
+
+
+def test_an_unknown_helpdesk_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(SettingsError, match="zendesk, zammad"):
+        open_outlet("otrs", settings("otrs"))
+
+
+def test_errors_are_one_family() -> None:
+    family: Callable[[type], bool] = lambda kind: issubclass(kind, OutletError)  # noqa: E731
+
+    assert all(map(family, (OutletBusy, OutletConflict, OutletGone, OutletUnavailable)))

@@ -1,0 +1,122 @@
+"""`triage reconcile`: asks a helpdesk for tickets whose webhooks never came."""
+
+import json
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from schemas.ticket import IncomingTicket
+from worker import helpdesk, logs
+from worker.cli import compose
+from worker.cli.by_hand import AsJson
+from worker.database import Sessions, opened, transaction
+from worker.dispatch.publish import Publisher
+from worker.errors import TriageError, UnusableBody
+from worker.helpdesk import HELPDESKS, Webhook
+from worker.local import addresses
+from worker.settings import Settings, load_settings
+from worker.tickets import store
+from worker.tickets.states import Queue
+
+BATCH = 100
+UNITS = {"m": "minutes", "h": "hours", "d": "days"}
+OF_NEW_TICKETS = {"x-helpscout-event": "convo.created", "x-freescout-event": "convo.created"}
+log = logs.get(__name__)
+
+
+def reconcile(
+    source: Annotated[str, typer.Argument(help="A helpdesk, or helpdesk/desk.")],
+    *,
+    since: Annotated[str, typer.Option(help="An age such as 90m, 24h or 7d.")] = "24h",
+    every: Annotated[
+        str | None, typer.Option(help="Ask again each so often, such as 15m, until stopped.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option(help="Say what is missing; keep nothing.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Ask a helpdesk for its tickets and take those whose webhooks never came.
+
+    Needs TRIAGE_HELPDESKS__{SOURCE}__URL and __TOKEN. What came already is recognised by its text.
+    """
+    settings = addresses(load_settings())
+    logs.configure("WARNING")
+    age, pause = age_of(since), age_of(every) if every else None
+    with opened(settings.database_url, pool_size=2) as sessions:
+        publisher = compose.make_publisher(settings, sessions)
+        stopped = compose.until_signalled() if pause else None
+        while True:
+            tell(ask(settings, source, age, sessions, publisher, dry_run=dry_run), as_json=as_json)
+            if pause is None or stopped is None or stopped(pause.total_seconds()):
+                return
+
+
+def ask(
+    settings: Settings,
+    source: str,
+    age: timedelta,
+    sessions: Sessions,
+    publisher: Publisher,
+    *,
+    dry_run: bool,
+) -> dict[str, int]:
+    """One round; how many tickets were new, known, no customer's message, unreadable."""
+    counts = dict.fromkeys(("new", "known", "ignored", "unreadable"), 0)
+    found = tickets(settings, source, datetime.now(UTC) - age, counts)
+    while batch := list(islice(found, BATCH)):
+        new = []
+        with transaction(sessions) as session:
+            for ticket in batch:
+                received = store.receive(session, ticket, Queue.LIVE)
+                what = "known" if not received.is_new else "new"
+                counts["ignored" if received.is_ignored else what] += 1
+                if received.is_new and not received.is_ignored:
+                    new.append(received.ticket_id)
+            if dry_run:
+                session.rollback()
+        if not dry_run:
+            publisher.announce([(ticket_id, Queue.LIVE) for ticket_id in new])
+    return counts
+
+
+def tickets(
+    settings: Settings, source: str, since: datetime, counts: dict[str, int]
+) -> Iterator[IncomingTicket]:
+    name, _, desk = source.partition("/")
+    if name not in HELPDESKS:
+        raise TriageError(f"there is no helpdesk {name}; there are {', '.join(HELPDESKS)}")
+    webhook = Webhook(b"", OF_NEW_TICKETS, received_at=datetime.now(UTC))
+    for payload in compose.outlet_of(settings, source).recent(since):
+        try:
+            ticket = helpdesk.read(HELPDESKS[name], payload, webhook, desk=desk)
+        except UnusableBody as error:
+            counts["unreadable"] += 1
+            log.warning("ticket_unreadable", source=source, reason=str(error))
+            continue
+        key = f"reconciled:{ticket.external_id}:{ticket.content_key}"
+        yield ticket.model_copy(update={"delivery_key": key[:200]})
+
+
+def tell(counts: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps(counts))
+        return
+    Console(highlight=False).print(
+        f"{counts['new']:,} were missing, {counts['known']:,} were known, "
+        f"{counts['ignored']:,} are no customer's message, {counts['unreadable']:,} unreadable."
+    )
+
+
+def age_of(given: str) -> timedelta:
+    """
+    Raises:
+        TriageError: it is no such age.
+    """
+    found = re.fullmatch(r"(\d{1,6})([mhd])", given)
+    if not found:
+        raise TriageError(f"{given!r} is no age: minutes, hours or days such as 90m, 24h or 7d")
+    return timedelta(**{UNITS[found[2]]: int(found[1])})

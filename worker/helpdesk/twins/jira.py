@@ -1,0 +1,67 @@
+"""Jira Service Management in memory: a comment must say whether it is public."""
+
+from typing import Any
+
+from worker.helpdesk.twins.server import (
+    TOKEN,
+    Asked,
+    Refusal,
+    Said,
+    Twin,
+    TwinTicket,
+    basic,
+    one_of,
+    required,
+)
+
+PRIORITIES = {"Lowest", "Low", "Medium", "High", "Highest"}
+
+
+class JiraTwin(Twin):
+    name = "jira"
+    routes = (
+        ("GET", "/rest/servicedeskapi/request/{ticket}/comment", "comments"),
+        ("POST", "/rest/servicedeskapi/request/{ticket}/comment", "comment"),
+        ("GET", "/rest/api/2/issue/{ticket}", "show"),
+        ("PUT", "/rest/api/2/issue/{ticket}", "update"),
+        ("GET", "/rest/api/2/search", "search"),
+    )
+
+    def knows(self, headers: Any) -> bool:
+        return basic(headers, "agent@example.org", TOKEN)
+
+    def show(self, asked: Asked) -> Any:
+        self.ticket(asked)
+        return {"fields": {"reporter": {"accountId": "c1"}}}
+
+    def comments(self, asked: Asked) -> Any:
+        return {"values": [as_sent(one) for one in self.ticket(asked).said[1:]]}
+
+    def comment(self, asked: Asked) -> Any:
+        [body] = required(asked.body, "body")
+        if not isinstance(asked.body.get("public"), bool):
+            raise Refusal(400, "public is missing")
+        return {"id": str(self.add(self.ticket(asked), body, public=asked.body["public"]).id)}
+
+    def update(self, asked: Asked) -> Any:
+        ticket, fields = self.ticket(asked), dict(asked.body.get("fields", {}))
+        if priority := fields.pop("priority", None):
+            ticket.priority = one_of(priority["name"], PRIORITIES, "priority")
+        ticket.tags |= {one["add"] for one in asked.body.get("update", {}).get("labels", ())}
+        ticket.fields |= fields
+        return None
+
+    def search(self, asked: Asked) -> Any:
+        found = list(self.tickets.values())[int(asked.query.get("startAt", 0)) :]
+        return {"issues": [issue(one) for one in found]}
+
+
+def issue(ticket: TwinTicket) -> dict[str, Any]:
+    fields = {"summary": ticket.subject, "description": ticket.said[0].body}
+    return {"id": str(ticket.id), "key": str(ticket.id), "fields": fields}
+
+
+def as_sent(said: Said) -> dict[str, Any]:
+    author = "c1" if said.by == "customer" else "a1"
+    return {"id": str(said.id), "body": said.body, "public": said.public,
+            "author": {"accountId": author}}  # fmt: skip
