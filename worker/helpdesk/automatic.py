@@ -6,7 +6,7 @@ Answering them makes loops between two machines. What is recognised is kept as `
 import re
 
 AUTOMATIC_SUBJECT = re.compile(
-    r"^\s*(?:(?:re|aw|fw|fwd|wg|tr)\s?[:：]\s*)*(?:\[[^\]]{1,40}\]\s*)?(?:"
+    r"^\s*(?:(?:auto|re|aw|fw|fwd|wg|tr)\s?[:：]\s*)*(?:\[[^\]]{1,40}\]\s*)?(?:"
     r"auto(?:matic|mated)?[- ]?(?:reply|response|answer)|out of (?:the )?office|"
     r"(?:i am|i'm) (?:currently )?(?:out of (?:the )?office|on vacation)|on vacation|"
     r"automatische (?:antwort|rückantwort)|abwesenheits(?:notiz|nachricht|assistent)|abwesend|"

@@ -29,11 +29,11 @@ LINE_CHARS = 300
 HISTORY = re.compile(
     r"""
     -{2,}\s*(original\s(message|appointment)|ursprüngliche\snachricht|weitergeleitete\snachricht
-        |message\s(d.origine|transféré)|forwarded\smessage|原始邮件|原始郵件|元のメッセージ
+        |message\s(d.origine|transféré)|forwarded\smessage|原始邮件|原始郵件|回复的原邮件|元のメッセージ
         |転送メッセージ)
     | (on|am|le)\b.{4,}(wrote|schrieb.*|a\sécrit)\s?:
     | (begin\sforwarded\smessage|anfang\sder\sweitergeleiteten\snachricht|message\stransféré)\s?:
-    | .{4,}(さんは書きました|のメッセージ|写道|寫道)\s?[:：]
+    | .{2,}(さんは書きました|のメッセージ|のメール|写道|寫道)\s?[:：]
     | \d{4}年\d{1,2}月\d{1,2}日.*<\S+@\S+>\s?[:：]?
     | _{20,}
     """,
@@ -41,16 +41,29 @@ HISTORY = re.compile(
 )
 HEADER = re.compile(r"(from|von|de|差出人|发件人|發件人|寄件者|送信者)\s?[:：].+", re.IGNORECASE)
 HEADER_NEXT = re.compile(
-    r"(sent|date|to|gesendet|datum|an|envoyé|date|à|送信日時|日時|宛先|发送时间|發送時間|收件人|subject"
-    r"|betreff|objet|件名|主题|主題)\s?[:：].+",
+    r"(sent|date|to|gesendet|datum|an|envoyé|date|à|送信日時|日時|宛先|日期|发送时间|發送時間|收件人|subject"
+    r"|betreff|objet|件名|主题|主題|主旨)\s?[:：].+",
     re.IGNORECASE,
 )
 SIGNATURE = re.compile(
-    r"--\s?|(sent from my|von meinem .{2,40} gesendet|gesendet von|envoyé de mon|get outlook for)"
-    r"\b.*"
-    r"|(iPhone|スマートフォン)から送信|发自我的.*",
+    r"--\s?|(sent from my|von meinem .{2,40} gesendet|gesendet von|envoyé de mon|get outlook for"
+    r"|télécharger outlook pour)\b.*"
+    r"|(iPhone|iPad|Android|スマートフォン).{0,20}から送信|(发自我的|發自我的|发送自).*|从我的.{1,12}发送",
     re.IGNORECASE,
 )
+LEGAL = re.compile(
+    r"(this|the information in this) (e-?mail|message|communication)\b.{0,80}"
+    r"\b(confidential|privileged)"
+    r"|(diese|der inhalt dieser) (e-?mail|nachricht)\b.{0,80}\bvertraulich"
+    r"|ce (message|courriel|mail)\b.{0,80}\bconfidentiel"
+    r"|(本|この)(メール|電子メール).{0,40}(機密|秘密)"
+    r"|(本|此)(邮件|郵件|电子邮件|電子郵件).{0,40}(保密|机密|機密)",
+    re.IGNORECASE,
+)
+"""Notices that companies put below every mail."""
+DIVIDER = re.compile(r"[-=_─━＝ー*＊~〜#＃]{10,}")
+BLOCK_LINES, BLOCK_CHARS = 10, 80
+"""What stands below a dividing line is a signature if it is no longer than a visiting card."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,14 +145,31 @@ def cut(text: str) -> str:
 
 
 def end_of_message(lines: list[str]) -> int:
+    is_divided = False
     for number, line in enumerate(lines):
         if len(line) > LINE_CHARS:
             continue
-        if HISTORY.fullmatch(line.strip(" -*")) or HISTORY.match(line):
-            return number
         following = lines[number + 1] if number + 1 < len(lines) else ""
-        if HEADER.fullmatch(line) and HEADER_NEXT.fullmatch(following[:LINE_CHARS]):
+        if is_history(line, following[:LINE_CHARS]):
             return number
-        if SIGNATURE.fullmatch(line):
+        if SIGNATURE.fullmatch(line) or LEGAL.match(line):
             return number
+        if DIVIDER.fullmatch(line) and not is_divided:
+            if is_visiting_card(lines[number + 1 :]):
+                return number
+            is_divided = True  # it divides the message itself, and so do those that follow
     return len(lines)
+
+
+def is_history(line: str, following: str) -> bool:
+    """Whether older mail begins here; a program may break its first line in two."""
+    if HISTORY.fullmatch(line.strip(" -*")) or HISTORY.match(line):
+        return True
+    if following.startswith("<") and HISTORY.fullmatch(f"{line} {following}"):
+        return True
+    plain_line, plain_following = line.replace("*", ""), following.replace("*", "")
+    return bool(HEADER.fullmatch(plain_line) and HEADER_NEXT.fullmatch(plain_following))
+
+
+def is_visiting_card(lines: list[str]) -> bool:
+    return 0 < len(lines) <= BLOCK_LINES and all(len(line) <= BLOCK_CHARS for line in lines)
