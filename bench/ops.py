@@ -17,6 +17,7 @@ from bench.filled import filled
 from bench.report import write_table
 from bench.resilience import fleet, webhooks_s
 from docker.grafana import macros
+from schemas.desks import Taxonomies
 from schemas.taxonomy import load_taxonomy
 from worker.database import Sessions, opened, transaction
 from worker.gateway.app import create_app
@@ -95,7 +96,7 @@ def milliseconds(tickets: int, rounds: int) -> dict[str, float]:
 
 def browser_on(sessions: Sessions) -> TestClient:
     access = Access.for_host("127.0.0.1", password=None, token=None)
-    routes = pages.router(sessions, load_taxonomy(), access)
+    routes = pages.router(sessions, Taxonomies(load_taxonomy()), access)
     intake = Intake(load_settings(), sessions, None)  # type: ignore[arg-type]  # no webhook comes
     return TestClient(create_app(intake, sessions, routes, max_body_bytes=1000, threads=2))
 

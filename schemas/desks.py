@@ -1,10 +1,14 @@
 """Several desks on one service: what each has of its own, as a TOML file."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from schemas.taxonomy import Taxonomy
+from schemas.ticket import desk_of
 from schemas.toml_file import read_toml
 
 Language = Literal["de", "en", "fr", "ja", "zh"]
@@ -30,6 +34,18 @@ class DesksFile(BaseModel):
     desks: dict[Name, OwnDesk]
 
 
+@dataclass(frozen=True, slots=True)
+class Taxonomies:
+    """The taxonomy of every desk: `own` for sources that name none, or one that is not known."""
+
+    own: Taxonomy
+    named: Mapping[str, Taxonomy] = field(default_factory=dict)
+
+    def of(self, source: str) -> Taxonomy:
+        """The taxonomy of a ticket's source."""
+        return self.named.get(desk_of(source), self.own)
+
+
 def load_desks(path: Path) -> dict[str, OwnDesk]:
     """Read a file of desks; raises as `schemas.toml_file.read_toml` does."""
     found = read_toml(path, DesksFile).desks
@@ -38,8 +54,8 @@ def load_desks(path: Path) -> dict[str, OwnDesk]:
 
 def resolved(desk: OwnDesk, folder: Path) -> OwnDesk:
     paths = {
-        field: folder / given
-        for field in ("taxonomy", "thresholds")
-        if (given := getattr(desk, field)) is not None
+        name: folder / given
+        for name in ("taxonomy", "thresholds")
+        if (given := getattr(desk, name)) is not None
     }
     return desk.model_copy(update=paths)

@@ -51,3 +51,8 @@ class GenericTicket(BaseModel):
     requester: str | None = Field(None, max_length=MAX_KEY_CHARS)
     delivery_id: str | None = Field(None, min_length=1, max_length=MAX_KEY_CHARS)
     message_id: str = Field("", max_length=MAX_KEY_CHARS)
+
+
+def desk_of(source: str) -> str:
+    """The desk in a ticket's source, such as `zendesk/acme`; empty if it names none."""
+    return source.partition("/")[2]

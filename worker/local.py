@@ -167,6 +167,12 @@ class Stack:
             "TRIAGE_GATEWAY_PORT": str(self._port),
             "TRIAGE_METRICS_PORT": str(self._settings.metrics_port),
             "TRIAGE_WRITEBACK_METRICS_PORT": str(self._settings.writeback_metrics_port),
+            "TRIAGE_HELPDESKS": json.dumps(
+                {
+                    name: {**how.model_dump(mode="json"), "token": how.token.get_secret_value()}
+                    for name, how in self._settings.helpdesks.items()
+                }
+            ),
             **{
                 f"TRIAGE_WEBHOOK_SECRETS__{name.upper()}": secret
                 for name, secret in self.secrets.items()

@@ -14,6 +14,7 @@ from pydantic import SecretStr
 from sqlalchemy import select, text
 from typer.testing import Result
 
+from schemas.desks import Taxonomies
 from schemas.taxonomy import Taxonomy
 from tests.integration.conftest import Broker
 from tests.replies import GERMAN_BODY, written
@@ -135,7 +136,7 @@ def test_a_corrected_ticket_becomes_a_golden_example(triage: Triage, replied: in
 @pytest.fixture
 def api(sessions: Sessions, publisher: Publisher, taxonomy: Taxonomy) -> TestClient:
     intake = Intake(load_settings(), sessions, publisher)
-    routes = corrections.router(sessions, taxonomy, SecretStr(TOKEN))
+    routes = corrections.router(sessions, Taxonomies(taxonomy), SecretStr(TOKEN))
     return TestClient(create_app(intake, sessions, routes, max_body_bytes=10_000, threads=2))
 
 
@@ -170,7 +171,7 @@ def test_without_a_token_the_api_is_closed(
 ) -> None:
     intake = Intake(load_settings(), sessions, publisher)
     closed = TestClient(
-        create_app(intake, sessions, corrections.router(sessions, taxonomy, None),
+        create_app(intake, sessions, corrections.router(sessions, Taxonomies(taxonomy), None),
                    max_body_bytes=10_000, threads=2)
     )  # fmt: skip
 

@@ -9,6 +9,7 @@ from fastapi.testclient import TestClient
 from pydantic import SecretStr
 from sqlalchemy import select
 
+from schemas.desks import Taxonomies
 from schemas.selection import Selection
 from schemas.taxonomy import Taxonomy
 from tests.replies import GERMAN_BODY, written
@@ -45,7 +46,7 @@ def browser(sessions: Sessions, publisher: Publisher, taxonomy: Taxonomy) -> Bro
             if password else None,
         )  # fmt: skip
         intake = Intake(load_settings(), sessions, publisher)
-        routes = pages.router(sessions, taxonomy, access)
+        routes = pages.router(sessions, Taxonomies(taxonomy), access)
         return TestClient(create_app(intake, sessions, routes, max_body_bytes=10_000, threads=2))
 
     return make
@@ -87,6 +88,8 @@ def test_tickets_are_listed_counted_and_drawn(
         ("?language=fr", False),
         ("?source=generic&language=&state=", True),
         ("?source=zendesk", False),
+        ("?profile=scripted", True),
+        ("?profile=nemo-awq-32k", False),
         ("?state=replied", True),
         ("?state=needs_human", False),
         ("?before=1", False),

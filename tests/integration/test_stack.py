@@ -114,8 +114,16 @@ def test_the_command_line_finds_the_running_stack(stack: Stack, tmp_path: Path) 
             text=True,
         ).stdout
 
-    assert json.loads(triage("enqueue", str(lines), "--json")) == {"new": 1, "known": 0}
-    assert json.loads(triage("enqueue", str(lines), "--json")) == {"new": 0, "known": 1}
+    assert json.loads(triage("enqueue", str(lines), "--json")) == {
+        "new": 1,
+        "known": 0,
+        "unusable": 0,
+    }
+    assert json.loads(triage("enqueue", str(lines), "--json")) == {
+        "new": 0,
+        "known": 1,
+        "unusable": 0,
+    }
     wait_for(is_done(stack, 1), "the ticket to be done")
     assert json.loads(triage("ticket", "show", "1", "--json"))["external_id"] == "1"
     assert "1" in triage("ticket", "list")

@@ -51,18 +51,21 @@ def correct(
 
     The model's value stays beside it, and no later attempt changes it.
     """
-    try:
-        request = CorrectionRequest.model_validate(
-            {"by": by, "note": note, "values": dict(map(split, values))},
-            context=compose.read_taxonomy(load_settings()),
-        )
-    except ValidationError as error:
-        raise TriageError(first_mistake(error, whole="correction")) from error
+    taxonomies = compose.read_taxonomies(load_settings())
     with compose.one_transaction() as session:
-        if not store.correct(session, ticket_id, request.values, by=by, note=note):
+        source = read.source_of(session, ticket_id)
+        if source is None:
             raise TriageError(
                 f"there is no ticket {ticket_id}; `triage ticket list` shows the newest"
             )
+        try:
+            request = CorrectionRequest.model_validate(
+                {"by": by, "note": note, "values": dict(map(split, values))},
+                context=taxonomies.of(source),
+            )
+        except ValidationError as error:
+            raise TriageError(first_mistake(error, whole="correction")) from error
+        store.correct(session, ticket_id, request.values, by=by, note=note)
     Console().print(f"Ticket {ticket_id}: corrected {', '.join(request.values)}.", highlight=False)
 
 

@@ -14,7 +14,7 @@ from typing import IO
 
 from sqlalchemy.orm import Session
 
-from schemas.desks import OwnDesk, load_desks
+from schemas.desks import OwnDesk, Taxonomies, load_desks
 from schemas.taxonomy import Taxonomy, load_taxonomy
 from schemas.thresholds import Thresholds, load_thresholds
 from worker import database
@@ -87,13 +87,16 @@ def named_desks(settings: Settings, own: Desk) -> dict[str, Desk]:
     Raises:
         SettingsError: the file, or a taxonomy or thresholds it names, cannot be read.
     """
+    return {name: named_desk(given, settings, own) for name, given in read_desks(settings).items()}
+
+
+def read_desks(settings: Settings) -> dict[str, OwnDesk]:
     if settings.desks is None:
         return {}
     try:
-        found = load_desks(settings.desks)
+        return load_desks(settings.desks)
     except (OSError, ValueError) as error:
         raise SettingsError(f"TRIAGE_DESKS: {error}") from error
-    return {name: named_desk(given, settings, own) for name, given in found.items()}
 
 
 def named_desk(given: OwnDesk, settings: Settings, own: Desk) -> Desk:
@@ -107,6 +110,20 @@ def read_taxonomy(settings: Settings) -> Taxonomy:
         return load_taxonomy(settings.taxonomy)
     except (OSError, ValueError) as error:
         raise SettingsError(f"TRIAGE_TAXONOMY: {error}") from error
+
+
+def read_taxonomies(settings: Settings) -> Taxonomies:
+    """The taxonomy of every desk.
+
+    Raises:
+        SettingsError: one of them, or TRIAGE_DESKS, cannot be read.
+    """
+    named = {
+        name: read_taxonomy(settings.model_copy(update={"taxonomy": given.taxonomy}))
+        for name, given in read_desks(settings).items()
+        if given.taxonomy
+    }
+    return Taxonomies(read_taxonomy(settings), named)
 
 
 def read_thresholds(settings: Settings) -> Thresholds:

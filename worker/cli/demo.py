@@ -5,7 +5,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.resources import files
@@ -26,11 +26,10 @@ from rich.progress import (
 )
 
 from worker import logs
-from worker.cli.compose import SCRIPTED, read_taxonomy
+from worker.cli.demo_twins import Twins
 from worker.cli.lines import Line, read_tickets
 from worker.cli.tables import ticket_table
 from worker.database import Sessions, opened, transaction
-from worker.engine.profiles import load_profile
 from worker.errors import TriageError
 from worker.helpdesk import HELPDESKS, by_name
 from worker.local import Stack, free_port
@@ -63,6 +62,9 @@ def demo(
     keep: Annotated[
         bool, typer.Option(help="Keep the data in TRIAGE_DATA_DIR, for `triage up`.")
     ] = False,
+    write_back: Annotated[
+        bool, typer.Option(help="Write the replies back, to helpdesks in memory.")
+    ] = False,
     history: Annotated[
         bool, typer.Option(help="Invent the 60 days before as well, and keep the data.")
     ] = False,
@@ -76,11 +78,15 @@ def demo(
     lines = list(read_tickets(tickets or BUILT_IN))
     console = Console(stderr=True)
     keep = keep or history
-    with data_directory(keep=keep) as settings:
+    with data_directory(keep=keep) as given, ExitStack() as servers:
+        twins = Twins(lines, servers) if write_back else None
+        settings = given.model_copy(update={"helpdesks": twins.settings}) if twins else given
         stack = Stack(settings, port=free_port(settings.gateway_host))
         try:
             with progress_bar(console) as progress:
                 run = perform(stack, lines, progress, started, history=history)
+                if twins:
+                    wait_for_write_back(twins, stack, progress)
         finally:
             stack.stop()
     if as_json:
@@ -88,6 +94,8 @@ def demo(
             typer.echo(json.dumps(one, ensure_ascii=False))
     else:
         show(run, settings if keep else None)
+        if twins:
+            twins.show(Console())
     if any(one["state"] not in {State.REPLIED, State.NEEDS_HUMAN} for one in run.reports):
         raise typer.Exit(1)
 
@@ -99,8 +107,10 @@ def perform(
     stack.start()
     stack.wait_ready("gateway")
     if history:
+        from worker.cli.history import invent  # noqa: PLC0415  # it reads the bank of phrases
+
         progress.update(task, description="Inventing the sixty days before")
-        invent(stack)
+        invent(stack.database_url, load_settings())
     progress.update(task, description="Sending webhooks", total=len(lines))
     with ThreadPoolExecutor(POSTING_THREADS) as threads, httpx.Client(timeout=30) as http:
         post_one = lambda line: post(line, stack, http)  # noqa: E731
@@ -119,23 +129,10 @@ def perform(
             return Run(read.reports(session, ids), seconds, first_reply_s)
 
 
-def invent(stack: Stack) -> None:
-    """Fill the sixty days before.
-
-    Raises:
-        TriageError: there are tickets already, which must not be mixed with invented ones.
-    """
-    from worker.cli.history import fill  # noqa: PLC0415  # it reads the bank of phrases
-
+def wait_for_write_back(twins: Twins, stack: Stack, progress: Progress) -> None:
+    progress.update(progress.task_ids[0], description="Writing back", total=None)
     with opened(stack.database_url, pool_size=1) as sessions:
-        with transaction(sessions) as session:
-            if read.latest(session, state=None, limit=1):
-                raise TriageError(
-                    f"{stack.data} has tickets already: take another TRIAGE_DATA_DIR for --history"
-                )
-        settings = load_settings()
-        profile = load_profile("demo" if settings.profile == SCRIPTED else settings.profile)
-        fill(sessions, read_taxonomy(settings), profile=profile.name, now=datetime.now(UTC))
+        twins.wait(sessions)
 
 
 def wait_for_all(

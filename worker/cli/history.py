@@ -13,8 +13,12 @@ from typing import Any
 from models.demo.tickets import Example, examples
 from schemas.reply import LABELS, label_values
 from schemas.taxonomy import Taxonomy
-from worker.database import Sessions, transaction
-from worker.tickets import store
+from worker.cli.compose import SCRIPTED, read_taxonomy
+from worker.database import Sessions, opened, transaction
+from worker.engine.profiles import load_profile
+from worker.errors import TriageError
+from worker.settings import Settings
+from worker.tickets import read, store
 from worker.tickets.states import Outcome, Queue, State
 from worker.tickets.store import Past
 
@@ -57,6 +61,23 @@ def fill(sessions: Sessions, taxonomy: Taxonomy, *, profile: str, now: datetime)
 
 def is_outage(text: Example) -> bool:
     return text.label["category"] == "outage" and text.language in {"de", "en"}
+
+
+def invent(database_url: str, settings: Settings) -> None:
+    """Fill an empty database with the sixty days before now.
+
+    Raises:
+        TriageError: there are tickets already, which must not be mixed with invented ones.
+    """
+    with opened(database_url, pool_size=1) as sessions:
+        with transaction(sessions) as session:
+            if read.latest(session, state=None, limit=1):
+                raise TriageError(
+                    f"{settings.data_dir} has tickets already: take another TRIAGE_DATA_DIR for "
+                    "--history"
+                )
+        profile = load_profile("demo" if settings.profile == SCRIPTED else settings.profile)
+        fill(sessions, read_taxonomy(settings), profile=profile.name, now=datetime.now(UTC))
 
 
 @dataclass(frozen=True, slots=True)

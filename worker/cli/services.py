@@ -40,15 +40,15 @@ def gateway(stop_on_eof: StopOnEof = False) -> None:
     sessions = compose.open_database(settings, pool_size=GATEWAY_THREADS)
     announcer = Announcer(compose.make_publisher(settings, sessions))
     intake = Intake(settings, sessions, announcer)
-    taxonomy = compose.read_taxonomy(settings)
+    taxonomies = compose.read_taxonomies(settings)
     access = Access.for_host(
         settings.gateway_host, password=settings.ops_password, token=settings.api_token
     )
     app = create_app(
         intake,
         sessions,
-        corrections.router(sessions, taxonomy, settings.api_token),
-        pages.router(sessions, taxonomy, access),
+        corrections.router(sessions, taxonomies, settings.api_token),
+        pages.router(sessions, taxonomies, access),
         ops_metrics.router(sessions, access),
         max_body_bytes=settings.max_body_bytes,
         threads=GATEWAY_THREADS,

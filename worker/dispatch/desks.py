@@ -11,8 +11,8 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from schemas.taxonomy import Taxonomy
+from schemas.ticket import desk_of
 from worker.engine.grammar import reply_grammar
-from worker.helpdesk import desk_of
 from worker.tickets import store
 from worker.tickets.store import AsItWas, Claim, Setting
 from worker.triage import prompts

@@ -10,28 +10,30 @@ from pydantic import SecretStr, ValidationError
 from starlette.concurrency import run_in_threadpool
 
 from schemas.correction import CorrectionRequest
+from schemas.desks import Taxonomies
 from schemas.mistakes import first_mistake
-from schemas.taxonomy import Taxonomy
 from worker.database import Sessions, transaction
-from worker.tickets import store
+from worker.tickets import read, store
 
 
-def router(sessions: Sessions, taxonomy: Taxonomy, token: SecretStr | None) -> APIRouter:
+def router(sessions: Sessions, taxonomies: Taxonomies, token: SecretStr | None) -> APIRouter:
     """The endpoint; without a token nobody may use it."""
     api = APIRouter(prefix="/api", dependencies=[Depends(bearer_of(token))])
 
     @api.post("/tickets/{ticket_id}/corrections", status_code=201)
     async def correct(ticket_id: int, request: Request) -> JSONResponse:
+        source = await run_in_threadpool(source_of, sessions, ticket_id)
+        if source is None:
+            reason = f"there is no ticket {ticket_id}"
+            return JSONResponse({"status": "refused", "reason": reason}, status_code=404)
         try:
             correction = CorrectionRequest.model_validate_json(
-                await request.body(), context=taxonomy
+                await request.body(), context=taxonomies.of(source)
             )
         except ValidationError as error:
             reason = first_mistake(error, whole="correction")
             return JSONResponse({"status": "refused", "reason": reason}, status_code=422)
-        if not await run_in_threadpool(keep, sessions, ticket_id, correction):
-            reason = f"there is no ticket {ticket_id}"
-            return JSONResponse({"status": "refused", "reason": reason}, status_code=404)
+        await run_in_threadpool(keep, sessions, ticket_id, correction)
         return JSONResponse(
             {"ticket_id": ticket_id, "corrected": sorted(correction.values)}, status_code=201
         )
@@ -39,11 +41,14 @@ def router(sessions: Sessions, taxonomy: Taxonomy, token: SecretStr | None) -> A
     return api
 
 
-def keep(sessions: Sessions, ticket_id: int, correction: CorrectionRequest) -> bool:
+def source_of(sessions: Sessions, ticket_id: int) -> str | None:
     with transaction(sessions) as session:
-        return store.correct(
-            session, ticket_id, correction.values, by=correction.by, note=correction.note
-        )
+        return read.source_of(session, ticket_id)
+
+
+def keep(sessions: Sessions, ticket_id: int, correction: CorrectionRequest) -> None:
+    with transaction(sessions) as session:
+        store.correct(session, ticket_id, correction.values, by=correction.by, note=correction.note)
 
 
 def bearer_of(token: SecretStr | None) -> Callable[..., None]:

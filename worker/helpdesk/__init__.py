@@ -37,7 +37,7 @@ HELPDESKS: dict[str, Helpdesk] = {
     )
 }
 
-__all__ = ["HELPDESKS", "Helpdesk", "Webhook", "by_name", "desk_of", "read"]
+__all__ = ["HELPDESKS", "Helpdesk", "Webhook", "by_name", "read"]
 
 
 def by_name(name: str) -> Helpdesk:
@@ -60,8 +60,3 @@ def read(helpdesk: Helpdesk, payload: Any, webhook: Webhook, *, desk: str = "") 
     reason = ticket.ignore_reason or why_automatic(ticket.subject, ticket.requester)
     source = f"{ticket.source}/{desk}" if desk else ticket.source
     return ticket.model_copy(update={"ignore_reason": reason, "source": source})
-
-
-def desk_of(source: str) -> str:
-    """The desk in a ticket's source, empty if it names none."""
-    return source.partition("/")[2]

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Depends, HTTPException, Path, Request
 from fastapi.responses import HTMLResponse, Response
 from starlette.concurrency import run_in_threadpool
 
-from schemas.taxonomy import Taxonomy
+from schemas.desks import Taxonomies
 from worker import charts
 from worker.database import Sessions, transaction
 from worker.ops import read
@@ -30,12 +30,12 @@ COMPARED = 50
 STYLE = files("worker.ops").joinpath("static/ops.css").read_text(encoding="utf-8")
 
 
-def router(sessions: Sessions, taxonomy: Taxonomy, access: Access) -> APIRouter:
+def router(sessions: Sessions, taxonomies: Taxonomies, access: Access) -> APIRouter:
     """The pages, for whom `access` lets in."""
     User = Annotated[str, Depends(access.user)]  # noqa: N806  # a type
     Id = Annotated[int, Path(ge=1, le=LARGEST)]  # noqa: N806
     pages = APIRouter(prefix="/ops", route_class=Page, include_in_schema=False)
-    tickets = TicketPage(sessions, taxonomy, access)
+    tickets = TicketPage(sessions, taxonomies, access)
 
     @pages.get("/ops.css")
     def style() -> Response:

@@ -9,7 +9,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from worker.ops.filters import Filters
 from worker.tickets import read
-from worker.tickets.rows import Attempt, Refusal, Reply, Ticket, Worker
+from worker.tickets.rows import Attempt, Refusal, Reply, Ticket, Worker, Writeback
 from worker.tickets.states import State
 
 PAGE = 50
@@ -113,8 +113,12 @@ def ticket(session: Session, ticket_id: int) -> dict[str, Any] | None:
         .order_by(Attempt.id)
     ).all()
     findings = read.findings_of(session, [attempt.id for attempt, _ in tries])
+    written_back = session.scalars(
+        select(Writeback).where(Writeback.ticket_id == ticket_id).order_by(Writeback.id)
+    ).all()
     return {
         "row": found,
+        "written_back": written_back,
         "report": report,
         "tries": [
             {"attempt": attempt, "reply": reply, "findings": findings.get(attempt.id, [])}

@@ -9,9 +9,9 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from pydantic import ValidationError
 
 from schemas.correction import CorrectionRequest
+from schemas.desks import Taxonomies
 from schemas.mistakes import first_mistake
 from schemas.reply import LABELS, label_values
-from schemas.taxonomy import Taxonomy
 from worker.database import Sessions, transaction
 from worker.ops import read
 from worker.ops.access import Access
@@ -26,7 +26,7 @@ class TicketPage:
     """The page of a ticket, and what its form does."""
 
     sessions: Sessions
-    taxonomy: Taxonomy
+    taxonomies: Taxonomies
     access: Access
 
     def show(
@@ -44,7 +44,7 @@ class TicketPage:
             status=422 if mistake else 200,
             user=user,
             **found,
-            allowed=label_values(self.taxonomy),
+            allowed=label_values(self.taxonomies.of(found["row"].source)),
             texts=TEXTS,
             shown={"by": "", "note": "", **current(found["report"]), **(form or {})},
             path=path,
@@ -58,13 +58,16 @@ class TicketPage:
         Raises:
             HTTPException: 404, there is no such ticket.
         """
-        values = changed(form, current(self._found(ticket_id)["report"]))
+        found = self._found(ticket_id)
+        values = changed(form, current(found["report"]))
         if not values:
             return self.show(ticket_id, user, form=form, mistake="Nothing was changed.")
         given = {"by": user or form.get("by", ""), "note": form.get("note") or None,
                  "values": values}  # fmt: skip
         try:
-            correction = CorrectionRequest.model_validate(given, context=self.taxonomy)
+            correction = CorrectionRequest.model_validate(
+                given, context=self.taxonomies.of(found["row"].source)
+            )
         except ValidationError as error:
             mistake = first_mistake(error, whole="correction")
             return self.show(ticket_id, user, form=form, mistake=mistake)

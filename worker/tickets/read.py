@@ -24,6 +24,11 @@ def reports(session: Session, ticket_ids: Sequence[int]) -> list[dict[str, Any]]
     return [by_id[ticket_id] for ticket_id in ticket_ids if ticket_id in by_id]
 
 
+def source_of(session: Session, ticket_id: int) -> str | None:
+    """A ticket's source; None if there is no such ticket."""
+    return session.scalars(select(Ticket.source).where(Ticket.id == ticket_id)).one_or_none()
+
+
 def latest(session: Session, *, state: str | None, limit: int) -> list[dict[str, Any]]:
     """The newest tickets, at most `limit`, as `reports` gives them."""
     ids = select(Ticket.id).order_by(Ticket.id.desc()).limit(limit)

@@ -20,7 +20,7 @@ class GenericTwin(Twin):
 
     def take(self, asked: Asked) -> Any:
         delivery, number = required(asked.body, "delivery_id", "id")
-        ticket = self.tickets[int(number)]
+        ticket = self.of_id(number)
         if any(one.by == "agent" and one.public for one in ticket.said):
             raise Refusal(409, "a person was quicker")
         if delivery not in self._taken:

@@ -53,7 +53,7 @@ class GitLabTwin(Twin):
 
 def issue(ticket: TwinTicket) -> dict[str, Any]:
     return {
-        "id": ticket.id + 1000,
+        "id": f"1{ticket.id}",
         "iid": ticket.id,
         "title": ticket.subject,
         "description": ticket.said[0].body,

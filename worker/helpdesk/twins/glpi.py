@@ -61,7 +61,7 @@ class GlpiTwin(Twin):
         kind, number, content = required(given, "itemtype", "items_id", "content")
         one_of(kind, {"Ticket"}, "itemtype")
         is_private = bool(given.get("is_private", 0))
-        return {"id": self.add(self.tickets[number], content, public=not is_private).id}
+        return {"id": self.add(self.of_id(number), content, public=not is_private).id}
 
     def change_followup(self, asked: Asked) -> Any:
         require_session(asked)

@@ -35,7 +35,7 @@ class Said:
 class TwinTicket:
     """A ticket as its helpdesk has it; `version` grows with every change."""
 
-    id: int
+    id: int | str
     subject: str
     said: list[Said]
     tags: set[str] = field(default_factory=set)
@@ -74,7 +74,7 @@ class Twin:
     path_prefix: ClassVar[str] = ""
 
     def __init__(self) -> None:
-        self.tickets: dict[int, TwinTicket] = {}
+        self.tickets: dict[str, TwinTicket] = {}
         self.busy = 0
         self.retry_after = "1"
         self.down = False
@@ -84,18 +84,15 @@ class Twin:
             routes=[Route("/{path:path}", self._serve, methods=["GET", "POST", "PUT", "PATCH"])]
         )
 
-    def customer_writes(self, body: str, *, subject: str = "S", ticket_id: int = 0) -> TwinTicket:
-        """A new ticket, or one more message on one."""
+    def customer_writes(self, body: str, *, subject: str = "S", ticket_id: str = "") -> TwinTicket:
+        """A new ticket; its id is a number unless one is given."""
         said = Said(next(self._ids), body, "customer")
-        if ticket_id in self.tickets:
-            self.tickets[ticket_id].said.append(said)
-        else:
-            ticket_id = ticket_id or next(self._ids)
-            self.tickets[ticket_id] = TwinTicket(ticket_id, subject, [said])
-        return self.tickets[ticket_id]
+        id_ = ticket_id or next(self._ids)
+        self.tickets[str(id_)] = TwinTicket(id_, subject, [said])
+        return self.tickets[str(id_)]
 
-    def agent_answers(self, ticket_id: int, body: str, *, public: bool = True) -> None:
-        ticket = self.tickets[ticket_id]
+    def agent_answers(self, ticket_id: int | str, body: str, *, public: bool = True) -> None:
+        ticket = self.tickets[str(ticket_id)]
         ticket.said.append(Said(next(self._ids), body, "agent", public))
         ticket.version += 1
 
@@ -109,10 +106,16 @@ class Twin:
         return True
 
     def ticket(self, asked: Asked) -> TwinTicket:
-        ticket_id = asked.path["ticket"]
-        if not ticket_id.isdecimal() or int(ticket_id) not in self.tickets:
+        return self.of_id(asked.path["ticket"])
+
+    def of_id(self, ticket_id: object) -> TwinTicket:
+        """
+        Raises:
+            Refusal: 404, there is no such ticket.
+        """
+        if str(ticket_id) not in self.tickets:
             raise Refusal(404, "no such ticket")
-        return self.tickets[int(ticket_id)]
+        return self.tickets[str(ticket_id)]
 
     def add(self, ticket: TwinTicket, body: str, *, public: bool, draft: bool = False) -> Said:
         said = Said(next(self._ids), body, "agent", public, draft)

@@ -36,12 +36,12 @@ class ZammadTwin(Twin):
     def add_article(self, asked: Asked) -> Any:
         number, body = required(asked.body, "ticket_id", "body")
         is_internal = asked.body.get("internal", False)
-        return {"id": self.add(self.tickets[int(number)], body, public=not is_internal).id}
+        return {"id": self.add(self.of_id(number), body, public=not is_internal).id}
 
     def add_tag(self, asked: Asked) -> Any:
         kind, number, item = required(asked.body, "object", "o_id", "item")
         one_of(kind, {"Ticket"}, "object")
-        self.tickets[int(number)].tags.add(item)
+        self.of_id(number).tags.add(item)
         return True
 
     def share(self, asked: Asked) -> Any:
