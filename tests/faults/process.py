@@ -103,7 +103,7 @@ def fragile(settings: Settings) -> Callable[[], Engine]:
 
 
 if __name__ == "__main__":
-    after(store, "receive", "before the commit")
+    after(store, "receive_all", "before the commit")
     before(Publisher, "announce", "between commit and publish")
     before(Publisher, "_note", "between publish and note")
     before(tasks, "wait_for_engine", "before the claim")

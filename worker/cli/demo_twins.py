@@ -58,9 +58,9 @@ class Twins:
             for said in ticket.said
             if said.by == "agent"
         ]
-        table = Table(box=None, pad_edge=False, header_style="bold")
-        for column in ("written back to", "as", "tags", "text"):
-            table.add_column(column, no_wrap=True)
+        table = Table(box=None, pad_edge=False, header_style="bold", expand=True)
+        for column, ratio in (("written back to", None), ("as", None), ("tags", 3), ("text", 2)):
+            table.add_column(column, no_wrap=True, ratio=ratio)
         for name, ticket, said in written[:SHOWN]:
             kind = "draft" if said.draft else "PUBLIC" if said.public else "internal note"
             tags = ", ".join(sorted(ticket.tags))

@@ -23,6 +23,8 @@ log = logs.get(__name__)
 Announced = tuple[int, str]
 """A ticket's id and the queue it goes to."""
 MOST_WAITING, BATCH = 10_000, 100
+MOST_PER_S = 400
+"""By one gateway: more than workers take. In a rush of webhooks the processor is theirs."""
 
 BROKER_DOWN = (OperationalError, OSError, AMQPError, MessageNacked, RedisError)
 """What kombu raises when a broker refuses, hangs or is gone."""
@@ -120,3 +122,4 @@ class Announcer:
                 self._publisher.announce(batch)
             except Exception:  # one failure must not end all announcing
                 log.exception("announcing_failed", tickets=len(batch))
+            time.sleep(len(batch) / MOST_PER_S)

@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 import anyio.to_thread
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import JSONResponse
-from starlette.concurrency import run_in_threadpool
 
 from worker import logs, metrics, migrate
 from worker.database import UNAVAILABLE, Sessions, reason
@@ -47,7 +46,7 @@ def create_app(
         body = await read_body(request, limit=max_body_bytes)
         delivery = Webhook(body, request.headers, received_at=datetime.now(UTC))
         with metrics.WEBHOOK_SECONDS.time():
-            accepted = await run_in_threadpool(intake.accept, source, delivery, desk=desk)
+            accepted = await intake.accept(source, delivery, desk=desk)
         if isinstance(accepted, Challenge):
             return JSONResponse({"challenge": accepted.answer})
         count(source, accepted.status)

@@ -7,17 +7,22 @@ from typing import Any
 
 import orjson
 from opentelemetry.trace import SpanKind
+from starlette.concurrency import run_in_threadpool
 
+from schemas.ticket import IncomingTicket
 from worker import helpdesk, logs, tracing
-from worker.database import Sessions, transaction
+from worker.database import Sessions
 from worker.dispatch.publish import Announcer, Publisher
 from worker.errors import BadSignature, UnknownSource, UnusableBody
+from worker.gateway.commits import GroupCommit
 from worker.helpdesk import Helpdesk, Webhook
 from worker.settings import Settings
-from worker.tickets import store
-from worker.tickets.states import Queue
+from worker.tickets.store import Arrival, Received
 
 log = logs.get(__name__)
+
+QUICKLY_READ_BYTES = 32_768
+"""Larger bodies take milliseconds to clean: they are read in a thread, past the others."""
 
 
 class Status(StrEnum):
@@ -48,10 +53,11 @@ class Intake:
         self, settings: Settings, sessions: Sessions, announcer: Announcer | Publisher
     ) -> None:
         self._secrets = (settings.webhook_secrets, settings.webhook_secrets_before)
-        self._sessions = sessions
-        self._announcer = announcer
+        self._commits = GroupCommit(sessions, announcer)
 
-    def accept(self, source: str, webhook: Webhook, *, desk: str = "") -> Accepted | Challenge:
+    async def accept(
+        self, source: str, webhook: Webhook, *, desk: str = ""
+    ) -> Accepted | Challenge:
         """Keep a delivery as rows and announce its ticket.
 
         A ticket of one of several desks has `source/desk` as its source.
@@ -61,22 +67,29 @@ class Intake:
             sqlalchemy.exc.OperationalError: Postgres is down; nothing was kept.
         """
         with tracing.span(f"webhook {source[:40]}", kind=SpanKind.SERVER):
-            adapter = helpdesk.by_name(source)
-            self._verify(adapter, webhook, desk)
-            if challenge := adapter.challenge_header and webhook.headers.get(
-                adapter.challenge_header
-            ):
-                return Challenge(challenge)
-            ticket = helpdesk.read(adapter, parsed(webhook.body), webhook, desk=desk)
-            with transaction(self._sessions) as session:
-                received = store.receive(
-                    session, ticket, Queue.LIVE, traceparent=tracing.traceparent()
-                )
-        if received.is_new and not received.is_ignored:
-            self._announcer.announce([(received.ticket_id, Queue.LIVE)])
+            if len(webhook.body) <= QUICKLY_READ_BYTES:
+                read = self.read(source, webhook, desk)
+            else:
+                read = await run_in_threadpool(self.read, source, webhook, desk)
+            if isinstance(read, Challenge):
+                return read
+            received = await self._commits.keep(Arrival(read, tracing.traceparent()))
         status = status_of(received)
-        log.info("webhook", source=ticket.source, ticket_id=received.ticket_id, status=status)
+        log.info("webhook", source=read.source, ticket_id=received.ticket_id, status=status)
         return Accepted(received.ticket_id, status)
+
+    def read(self, source: str, webhook: Webhook, desk: str) -> IncomingTicket | Challenge:
+        """The ticket in a delivery, its sender proven.
+
+        Raises:
+            Refused: unknown source, bad signature, or a body that is no ticket.
+        """
+        adapter = helpdesk.by_name(source)
+        self._verify(adapter, webhook, desk)
+        header = adapter.challenge_header
+        if header and (challenge := webhook.headers.get(header)):
+            return Challenge(challenge)
+        return helpdesk.read(adapter, parsed(webhook.body), webhook, desk=desk)
 
     def _verify(self, adapter: Helpdesk, webhook: Webhook, desk: str) -> None:
         """Prove that the webhook is signed with the source's secret, or with the one before."""
@@ -101,7 +114,7 @@ def parsed(body: bytes) -> Any:
         raise UnusableBody(f"body: not JSON in UTF-8: {error}") from error
 
 
-def status_of(received: store.Received) -> Status:
+def status_of(received: Received) -> Status:
     if not received.is_new:
         return Status.DUPLICATE
     return Status.IGNORED if received.is_ignored else Status.ACCEPTED

@@ -32,10 +32,12 @@ from worker.tickets.store.erasing import (
 )
 from worker.tickets.store.history import Past, write_past, write_past_replay, write_refusals
 from worker.tickets.store.intake import (
+    Arrival,
     Received,
     announced,
     known,
     receive,
+    receive_all,
     refused,
 )
 from worker.tickets.store.promoting import Promoted, promote, undo_promotion
@@ -85,6 +87,7 @@ from worker.tickets.store.writebacks import (
 )
 
 __all__ = [
+    "Arrival",
     "AsItWas",
     "Claim",
     "Job",
@@ -131,6 +134,7 @@ __all__ = [
     "promote",
     "put_off_write_back",
     "receive",
+    "receive_all",
     "record",
     "refused",
     "release",

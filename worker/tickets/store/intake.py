@@ -1,15 +1,34 @@
-"""The way in: a helpdesk's delivery becomes a ticket, once."""
+"""The way in: helpdesks' deliveries become tickets, each once, many in one transaction."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import func, select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
 from schemas.ticket import IncomingTicket
-from worker.tickets.rows import Delivery, Refusal, Ticket
+from worker.tickets.rows import Refusal, Ticket
 from worker.tickets.states import Queue, State
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A ticket on its way in, and the span that brought it."""
+
+    ticket: IncomingTicket
+    traceparent: str | None = None
+
+    @property
+    def delivery(self) -> tuple[str, str]:
+        """The same again is a re-delivery."""
+        return self.ticket.source, self.ticket.delivery_key
+
+    @property
+    def content(self) -> tuple[str, str, str]:
+        """The same again is the same message."""
+        return self.ticket.source, self.ticket.external_id, self.ticket.content_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,58 +42,133 @@ def receive(
     session: Session, new: IncomingTicket, queue: Queue, *, traceparent: str | None = None
 ) -> Received:
     """Keep a delivery and its ticket, unless either is known already."""
-    session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(new.delivery_key, 0))))
-    known = session.execute(
-        update(Delivery)
-        .where(Delivery.source == new.source, Delivery.delivery_key == new.delivery_key)
-        .values(repeats=Delivery.repeats + 1)
-        .returning(Delivery.ticket_id)
-    ).scalar()
-    if known is not None:
-        return Received(known, is_new=False, is_ignored=new.ignore_reason is not None)
-    ticket_id, is_new = insert_ticket(session, new, queue, traceparent)
-    session.execute(
-        insert(Delivery).values(
-            source=new.source,
-            delivery_key=new.delivery_key,
-            event=new.event,
-            ticket_id=ticket_id,
-        )
-    )
-    return Received(ticket_id, is_new=is_new, is_ignored=new.ignore_reason is not None)
+    [received] = receive_all(session, [Arrival(new, traceparent)], queue)
+    return received
 
 
-def insert_ticket(
-    session: Session, new: IncomingTicket, queue: Queue, traceparent: str | None
-) -> tuple[int, bool]:
-    same = (
-        Ticket.source == new.source,
-        Ticket.external_id == new.external_id,
-        Ticket.content_key == new.content_key,
+def receive_all(session: Session, arrivals: Sequence[Arrival], queue: Queue) -> list[Received]:
+    """Keep deliveries and their tickets, except for what is known, in the order given.
+
+    No two of them may be the same delivery or the same message.
+    """
+    session.execute(LOCK, {"keys": sorted({one.ticket.delivery_key for one in arrivals})})
+    repeated = repeat(session, arrivals)
+    fresh = [one for one in arrivals if one.delivery not in repeated]
+    tickets = insert_tickets(session, fresh, queue)
+    insert_deliveries(session, fresh, {content: id_ for content, (id_, _) in tickets.items()})
+    outcomes = [
+        (repeated[one.delivery], False) if one.delivery in repeated else tickets[one.content]
+        for one in arrivals
+    ]
+    return [
+        Received(ticket_id, is_new=is_new, is_ignored=one.ticket.ignore_reason is not None)
+        for one, (ticket_id, is_new) in zip(arrivals, outcomes, strict=True)
+    ]
+
+
+LOCK = text(
+    "select pg_advisory_xact_lock(hashtextextended(key, 0))"
+    " from unnest(cast(:keys as text[])) as key"
+)
+"""One delivery at a time, whichever gateway it came to; sorted, so that none waits for another
+that waits for it."""
+REPEAT = text(
+    "update deliveries set repeats = repeats + 1"
+    " from unnest(cast(:sources as text[]), cast(:keys as text[])) as given(source, key)"
+    " where deliveries.source = given.source and deliveries.delivery_key = given.key"
+    " returning deliveries.source, deliveries.delivery_key, deliveries.ticket_id"
+)
+COLUMNS = {
+    "source": "text", "external_id": "text", "content_key": "text", "subject": "text",
+    "body": "text", "cut": "text", "locale": "text", "requester": "text",
+    "source_updated_at": "timestamptz", "state": "text", "reason": "text", "traceparent": "text",
+}  # fmt: skip
+INSERT_TICKETS = text(
+    f"insert into tickets ({', '.join(COLUMNS)}, queue)"  # noqa: S608  # names of ours
+    " select given.*, :queue"
+    f" from unnest({', '.join(f'cast(:{name} as {kind}[])' for name, kind in COLUMNS.items())})"
+    f" as given({', '.join(COLUMNS)})"
+    " order by source, external_id, content_key"
+    " on conflict do nothing"
+    " returning id, source, external_id, content_key"
+)
+KNOWN_TICKETS = text(
+    "select id, tickets.source, tickets.external_id, tickets.content_key"
+    " from tickets join unnest("
+    "cast(:source as text[]), cast(:external_id as text[]), cast(:content_key as text[])"
+    ") as given(source, external_id, content_key) using (source, external_id, content_key)"
+)
+INSERT_DELIVERIES = text(
+    "insert into deliveries (source, delivery_key, event, ticket_id) select * from unnest("
+    "cast(:source as text[]), cast(:key as text[]), cast(:event as text[]), cast(:id as bigint[]))"
+)
+
+
+def repeat(session: Session, arrivals: Sequence[Arrival]) -> dict[tuple[str, str], int]:
+    """Count the repeats among them; the ticket's id of each known delivery."""
+    found = session.execute(
+        REPEAT,
+        {
+            "sources": [one.ticket.source for one in arrivals],
+            "keys": [one.ticket.delivery_key for one in arrivals],
+        },
     )
-    ticket_id = session.execute(
-        upsert(Ticket)
-        .values(
-            source=new.source,
-            external_id=new.external_id,
-            content_key=new.content_key,
-            subject=new.subject,
-            body=new.body,
-            cut=new.cut,
-            locale=new.locale,
-            requester=new.requester.lower() if new.requester else None,
-            source_updated_at=new.source_updated_at,
-            queue=queue,
-            state=State.IGNORED if new.ignore_reason else State.RECEIVED,
-            reason=new.ignore_reason,
-            traceparent=traceparent,
+    return {(source, key): ticket_id for source, key, ticket_id in found}
+
+
+def insert_tickets(
+    session: Session, arrivals: Sequence[Arrival], queue: Queue
+) -> dict[tuple[str, str, str], tuple[int, bool]]:
+    """The id of each message's ticket, and whether it is new."""
+    if not arrivals:
+        return {}
+    rows = [as_row(one) for one in arrivals]
+    new = session.execute(INSERT_TICKETS, {**columns(rows, COLUMNS), "queue": queue.value})
+    tickets = {(row[1], row[2], row[3]): (row[0], True) for row in new}
+    known = [row for row, one in zip(rows, arrivals, strict=True) if one.content not in tickets]
+    if known:
+        found = session.execute(
+            KNOWN_TICKETS, columns(known, ("source", "external_id", "content_key"))
         )
-        .on_conflict_do_nothing()
-        .returning(Ticket.id)
-    ).scalar()
-    if ticket_id is not None:
-        return ticket_id, True
-    return session.execute(select(Ticket.id).where(*same)).scalar_one(), False
+        tickets |= {(row[1], row[2], row[3]): (row[0], False) for row in found}
+    return tickets
+
+
+def as_row(one: Arrival) -> dict[str, Any]:
+    new = one.ticket
+    return {
+        "source": new.source,
+        "external_id": new.external_id,
+        "content_key": new.content_key,
+        "subject": new.subject,
+        "body": new.body,
+        "cut": new.cut,
+        "locale": new.locale,
+        "requester": new.requester.lower() if new.requester else None,
+        "source_updated_at": new.source_updated_at,
+        "state": (State.IGNORED if new.ignore_reason else State.RECEIVED).value,
+        "reason": new.ignore_reason,
+        "traceparent": one.traceparent,
+    }
+
+
+def columns(rows: Sequence[Mapping[str, Any]], names: Iterable[str]) -> dict[str, list[Any]]:
+    return {name: [row[name] for row in rows] for name in names}
+
+
+def insert_deliveries(
+    session: Session, arrivals: Sequence[Arrival], ids: Mapping[tuple[str, str, str], int]
+) -> None:
+    if arrivals:
+        session.execute(
+            INSERT_DELIVERIES,
+            {
+                "source": [one.ticket.source for one in arrivals],
+                "key": [one.ticket.delivery_key for one in arrivals],
+                "event": [one.ticket.event for one in arrivals],
+                "id": [ids[one.content] for one in arrivals],
+            },
+        )
 
 
 def known(session: Session, source: str, external_ids: Sequence[str]) -> dict[str, int]:
