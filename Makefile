@@ -1,5 +1,5 @@
 # Every target sets the environment up first; nothing but Python and make is needed.
-.PHONY: help setup demo up test test-faults test-browser test-alerts check bench model lock docs
+.PHONY: help setup demo up test test-faults test-browser test-alerts fuzz check bench model lock docs
 
 help:            ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | column -ts '	'
@@ -23,6 +23,10 @@ test-browser: setup ## the page in Chromium (needs chromium, npm and fonts-noto-
 	@.venv/bin/python -m pip install --quiet --require-hashes --no-deps -r requirements/browser.txt
 	@npm install --silent --no-save --no-package-lock --prefix .venv/npm axe-core@4.11
 	@.venv/bin/python -m pytest -o addopts= -ra tests/browser
+
+fuzz: setup      ## 100,000 requests that nobody should send, recorded in bench/RESULTS.md
+	@.venv/bin/python -m pip install --quiet --require-hashes --no-deps -r requirements/fuzz.txt
+	@.venv/bin/python -m bench fuzz
 
 test-alerts:     ## Prometheus's alerts (needs promtool, in Debian's package prometheus)
 	@promtool check config --syntax-only docker/prometheus/prometheus.yml

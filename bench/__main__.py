@@ -3,7 +3,7 @@
 import argparse
 from collections.abc import Callable
 
-from bench import confidence, ingest, language, ops, plan, replay, resilience, speed, tokens
+from bench import confidence, fuzz, ingest, language, ops, plan, replay, resilience, speed, tokens
 
 MEASUREMENTS: dict[str, Callable[[int], None]] = {
     "speed": speed.measure,
@@ -12,6 +12,7 @@ MEASUREMENTS: dict[str, Callable[[int], None]] = {
     "confidence": confidence.measure,
     "ops": ops.measure,
     "ingest": ingest.measure,
+    "fuzz": fuzz.measure,
     "plan": plan.measure,
     "replay": replay.measure,
     "tokens": tokens.measure,

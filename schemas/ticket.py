@@ -2,7 +2,7 @@
 
 import hashlib
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validator
 
 MAX_KEY_CHARS = 200
 
@@ -31,6 +31,12 @@ class IncomingTicket(BaseModel):
     requester: str | None = Field(None, max_length=MAX_KEY_CHARS)
     source_updated_at: AwareDatetime | None = None
     ignore_reason: str | None = None
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_zeros(cls, value: object) -> object:
+        """JSON can say `\\u0000`, Postgres cannot keep it, and nobody means it."""
+        return value.replace("\0", "") if isinstance(value, str) else value
 
     @property
     def content_key(self) -> str:

@@ -95,6 +95,15 @@ def test_a_payload_of_another_shape_is_unusable(name: str, payload: Any) -> None
         HELPDESKS[name].read(payload, signed(name, payload))
 
 
+def test_a_zero_in_an_id_is_left_out(name: str) -> None:
+    payload = HELPDESKS[name].compose(TICKET.model_copy(update={"id": "47\x0011"}))
+
+    read = HELPDESKS[name].read(payload, signed(name, payload))
+
+    assert read.external_id.rpartition("/")[2] == "4711"
+    assert "\0" not in read.delivery_key + read.message_id
+
+
 def test_an_unknown_helpdesk_is_named_with_the_known_ones() -> None:
     with pytest.raises(UnknownSource, match="zendesk, zammad, chatwoot"):
         helpdesk.by_name("otrs")
