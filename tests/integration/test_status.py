@@ -81,6 +81,12 @@ def test_the_doctor_finds_nothing_where_all_is_well(triage: Triage, healthy: Ses
         ("TRIAGE_BROKER_URL", "redis://127.0.0.1:1/0", "broker: "),
         ("TRIAGE_PROFILE", "no-such", "engine: TRIAGE_PROFILE"),
         ("TRIAGE_TAXONOMY", "nowhere.toml", "taxonomy: TRIAGE_TAXONOMY"),
+        ("TRIAGE_DESKS", "nowhere.toml", "helpdesks: TRIAGE_DESKS"),
+        (
+            "TRIAGE_HELPDESKS__ZENDESK",
+            '{"url": "https://x.example", "token": "t"}',
+            "helpdesks: TRIAGE_HELPDESKS__ZENDESK__USER is missing",
+        ),
     ],
 )
 def test_the_doctor_names_what_is_not_well_and_goes_on(

@@ -57,7 +57,7 @@ def look() -> Iterator[Seen]:
         yield Seen("settings", str(error), "correct the variable; docs/settings.md has them all")
         return
     yield Seen("settings", "make sense")
-    for step in (database, broker, engine, taxonomy, disk):
+    for step in (database, broker, engine, taxonomy, helpdesks, disk):
         yield from guarded(step, settings)
 
 
@@ -116,6 +116,17 @@ def engine(settings: Settings) -> Iterator[Seen]:
 def taxonomy(settings: Settings) -> Iterator[Seen]:
     found = compose.read_taxonomy(settings)
     yield Seen("taxonomy", f"version {found.version}, {len(found.values)} categories")
+
+
+def helpdesks(settings: Settings) -> Iterator[Seen]:
+    known = ", ".join(map(compose.source_of, settings.webhook_secrets))
+    yield Seen("webhooks", known or "no secret is set; `triage up` makes its own")
+    for name in compose.read_desks(settings):
+        yield Seen("desk", name)
+    for key, how in settings.helpdesks.items():
+        compose.outlet_of(settings, compose.source_of(key))
+        goes = "replies go back" if how.write_back else "can be reconciled"
+        yield Seen("helpdesk", f"{compose.source_of(key)} at {how.url}: {goes}")
 
 
 def disk(settings: Settings) -> Iterator[Seen]:

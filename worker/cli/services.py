@@ -125,7 +125,7 @@ def up() -> None:
             stack.start()
             stack.wait_ready()
         console.print(
-            f"[green]Ready.[/] Webhooks: {stack.gateway_url}/webhooks/{{zendesk,zammad,generic}}\n"
+            f"[green]Ready.[/] Webhooks: {stack.gateway_url}/webhooks/{{zendesk,zammad,…}}\n"
             f"Operators:       {stack.gateway_url}/ops\n"
             f"Signing secrets: {stack.data / 'webhook_secrets.json'}\n"
             f"Database:        {stack.database_url}\n"
