@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from tests.stack import runs, wait_for
+from worker import metrics
 from worker.engine.contract import Prompt, Request
 from worker.engine.profiles import load_profile
 from worker.engine.supervised import SupervisedEngine
@@ -57,6 +58,18 @@ def engine_process(worker: psutil.Process | None = None) -> psutil.Process:
         if "EngineCore" in " ".join(child.cmdline()) or "EngineCore" in child.name()
     ]
     return core
+
+
+def test_what_vllm_counts_is_on_the_workers_page_under_its_own_names(
+    engine: SupervisedEngine,
+) -> None:
+    engine.generate(SHORT, deadline_s=60)
+
+    page = metrics.page().decode()
+
+    for name in ("vllm:num_requests_running", "vllm:prefix_cache_hits", "vllm:generation_tokens"):
+        assert f"# TYPE {name}" in page
+    assert "triage_engine_up 1.0" in page
 
 
 def test_requests_past_their_deadline_leave_their_slots_to_others(

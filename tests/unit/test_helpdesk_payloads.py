@@ -12,6 +12,7 @@ import pytest
 from worker import helpdesk
 from worker.errors import BadSignature, UnusableBody
 from worker.helpdesk import HELPDESKS, Webhook
+from worker.helpdesk.adf import in_document
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 
@@ -224,6 +225,7 @@ UNUSABLE: list[tuple[str, Any, str]] = [
     ("gitlab", {"object_kind": "issue"}, "object_attributes"),
     ("glpi", {"event": "new"}, "item"),
     ("generic", {"id": 4}, "body"),
+    ("generic", {"id": " ", "body": "Hallo"}, "external_id"),
 ]
 
 
@@ -309,7 +311,5 @@ def test_a_document_nested_a_hundred_thousand_deep_is_read_without_a_fault() -> 
     node: dict[str, Any] = {"type": "paragraph", "content": [{"type": "text", "text": "deep"}]}
     for _ in range(100_000):
         node = {"type": "bulletList", "content": [node]}
-
-    from worker.helpdesk.jira import in_document  # noqa: PLC0415
 
     assert in_document(node) == "deep"

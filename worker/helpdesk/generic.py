@@ -35,7 +35,7 @@ class Generic(Helpdesk):
             "locale": ticket.locale,
             "requester": ticket.requester,
         }
-        content = IncomingTicket(**incoming, delivery_key="unknown").content_key
+        content = parse(IncomingTicket, {**incoming, "delivery_key": "unknown"}).content_key
         key = webhook.headers.get(DELIVERY) or ticket.delivery_id or f"{ticket.id}:{content}"
         return parse(IncomingTicket, {**incoming, "delivery_key": key})
 

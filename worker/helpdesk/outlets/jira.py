@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
-from worker.helpdesk.jira import CREATED, in_document
+from worker.helpdesk.adf import in_document
+from worker.helpdesk.jira import CREATED
 from worker.helpdesk.outlets.api import Api
 from worker.helpdesk.outlets.contract import Draft, Remote
 
