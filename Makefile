@@ -45,6 +45,7 @@ docs: setup      ## write what is generated: schemas/json, docs, Grafana dashboa
 	@.venv/bin/python -m schemas.generate
 	@.venv/bin/python -m worker.cli.reference
 	@.venv/bin/python -m docker.grafana.build
+	@.venv/bin/python -m tests.worked_examples 2> /dev/null
 
 bench: setup     ## measure, and write bench/RESULTS.md
 	@.venv/bin/python -m bench

@@ -55,3 +55,20 @@ values
     (1, 1, 'zendesk', 'done', null, 3, '2026-03-02 10:06+00'),
     (2, 2, 'zendesk', 'skipped', 'a person answered', 1, '2026-03-02 10:21+00'),
     (3, 3, 'zammad', 'waiting', null, 0, '2026-03-02 11:11+00');
+
+insert into workers (name, profile, queues, in_flight) values ('worker-1', 'nemo', '{triage.live,triage.bulk}', 16);
+
+insert into replays (state, actor, reason, selection, as_it_was, created_at, ended_at)
+values ('done', 'Ana', 'a new prompt', '{}', false, '2026-03-02 11:45+00', '2026-03-02 11:50+00');
+
+insert into attempts (ticket_id, replay_id, number, worker, outcome, started_at, finished_at, profile, prompt_version)
+values (2, 1, 1, 'w', 'replied', '2026-03-02 11:46+00', '2026-03-02 11:47+00', 'nemo', 'triage-2');
+
+insert into replies (
+    ticket_id, attempt_id, category, type, priority, sentiment, entities, summary, reply, confidence, least_confidence,
+    disposition
+)
+values (2, 5, 'billing', 'problem', 'high', 'negative', '[]', 's', 'r', '{"category": 0.97}', 0.97, 'auto');
+
+insert into reruns (replay_id, ticket_id, base_attempt_id, queue, state, attempts, attempt_id, reply_id)
+values (1, 2, 2, 'triage.replay', 'replied', 1, 5, 4);

@@ -11,8 +11,8 @@ from sqlalchemy import Engine, text
 
 from docker.grafana import macros
 from tests.conftest import REPOSITORY
-from tests.integration.test_ops_views import KNOWN
-from worker.database import Sessions, transaction
+from tests.worked_examples import fill
+from worker.database import Sessions
 
 DASHBOARDS = {
     path.stem: json.loads(path.read_text())
@@ -47,12 +47,6 @@ def asked(sessions: Sessions, engine: Engine) -> Callable[[str], list[dict[str, 
             ]
 
     return ask
-
-
-def fill(sessions: Sessions) -> None:
-    with transaction(sessions) as session:
-        for statement in KNOWN.read_text().split(";\n"):
-            session.execute(text(statement.replace(":", r"\:")))
 
 
 @pytest.mark.parametrize("panel", PANELS)
