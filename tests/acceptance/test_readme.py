@@ -17,7 +17,7 @@ from tests.conftest import REPOSITORY
 from worker.local import free_port
 
 README = (REPOSITORY / "README.md").read_text()
-WEBHOOKS = (REPOSITORY / "docs" / "webhooks.md").read_text()
+GENERIC = (REPOSITORY / "docs" / "helpdesks" / "generic.md").read_text()
 LABELS = ("language", "category", "type", "priority", "sentiment", "entities")
 
 
@@ -110,9 +110,9 @@ def test_every_other_command_works_while_everything_is_up(shell: Shell, up: None
 def test_the_signing_example_is_accepted(shell: Shell, up: None) -> None:
     data, port = shell.environment["TRIAGE_DATA_DIR"], shell.environment["TRIAGE_GATEWAY_PORT"]
     secret = json.loads((Path(data) / "webhook_secrets.json").read_text())["generic"]
-    [example] = blocks(WEBHOOKS, "bash")
+    [example] = blocks(GENERIC, "bash")
 
-    answer = shell.run(f"SECRET={secret}\n{example.replace('8080', port)}")
+    answer = shell.run(f"GATEWAY=http://127.0.0.1:{port} SECRET={secret}\n{example}")
 
     assert json.loads(answer)["status"] == "accepted"
 

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from worker.cli import compose
+from worker.cli import compose, desks
 from worker.cli.main import main
 from worker.dispatch import tasks
 from worker.dispatch.publish import Publisher
@@ -33,7 +33,7 @@ class FragileEngine:
     """A scripted engine that tickets can kill or hang, with everything that runs in it."""
 
     def __init__(self, settings: Settings) -> None:
-        script = first_labels(compose.read_taxonomy(settings))
+        script = first_labels(desks.read_taxonomy(settings))
         self._engine = ScriptedEngine(script, latency_s=settings.scripted_latency_s)
         self._latency_s = settings.scripted_latency_s
         self._died, self._hangs = threading.Event(), threading.Event()
@@ -97,7 +97,7 @@ def after(owner: Any, name: str, point: str) -> None:
 
 def fragile(settings: Settings) -> Callable[[], Engine]:
     """In place of the scripted engine the fragile one; a real one stays."""
-    if settings.profile == compose.SCRIPTED:
+    if settings.profile == desks.SCRIPTED:
         return lambda: FragileEngine(settings)
     return product_engine_maker(settings)
 

@@ -13,7 +13,7 @@ from httpx import Response
 from sqlalchemy import text
 
 from schemas.desks import load_desks
-from worker.cli import compose
+from worker.cli import desks
 from worker.database import Sessions, transaction
 from worker.dispatch.publish import Publisher
 from worker.dispatch.runtime import Runtime
@@ -128,15 +128,15 @@ def desks_file(tmp_path: Path) -> Path:
 
 def test_a_file_says_what_each_desk_has_of_its_own(desks_file: Path) -> None:
     settings = load_settings(desks=desks_file, profile="scripted")
-    own = compose.make_desk(settings)
+    own = desks.make_desk(settings)
 
-    desks = compose.named_desks(settings, own)
+    named = desks.named_desks(settings, own)
 
-    assert desks["acme"].taxonomy.version == "acme-1"
-    assert desks["acme"].language == "de"
-    assert desks["acme"].languages == {"de", "en"}
-    assert desks["other"].sha256 == own.sha256
-    assert desks["acme"].detector is own.detector
+    assert named["acme"].taxonomy.version == "acme-1"
+    assert named["acme"].language == "de"
+    assert named["acme"].languages == {"de", "en"}
+    assert named["other"].sha256 == own.sha256
+    assert named["acme"].detector is own.detector
 
 
 @pytest.mark.parametrize(
@@ -158,7 +158,7 @@ def test_a_file_of_desks_that_makes_no_sense_is_refused(
     settings = load_settings(desks=file, profile="scripted")
 
     with pytest.raises(SettingsError, match=said):
-        compose.named_desks(settings, compose.make_desk(settings))
+        desks.named_desks(settings, desks.make_desk(settings))
 
 
 def test_the_example_in_the_docs_is_such_a_file() -> None:

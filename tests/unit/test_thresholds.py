@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from schemas.thresholds import Thresholds, load_thresholds, thresholds_text
-from worker.cli.compose import read_thresholds
+from worker.cli.desks import read_thresholds
 from worker.errors import SettingsError
 from worker.settings import load_settings
 

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from schemas.correction import CorrectionRequest
 from schemas.mistakes import first_mistake
-from worker.cli import compose
+from worker.cli import compose, desks
 from worker.cli.tables import plain_table
 from worker.database import opened, transaction
 from worker.dispatch.celery_app import make_app
@@ -51,7 +51,7 @@ def correct(
 
     The model's value stays beside it, and no later attempt changes it.
     """
-    taxonomies = compose.read_taxonomies(load_settings())
+    taxonomies = desks.read_taxonomies(load_settings())
     with compose.one_transaction() as session:
         source = read.source_of(session, ticket_id)
         if source is None:

@@ -8,16 +8,13 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
 from sqlalchemy.orm import Session
 
-from schemas.desks import OwnDesk, Taxonomies, load_desks
-from schemas.taxonomy import Taxonomy, load_taxonomy
-from schemas.thresholds import Thresholds, load_thresholds
 from worker import database
+from worker.cli.desks import SCRIPTED, named_desks, read_taxonomy
 from worker.database import Sessions, opened, transaction
 from worker.dispatch.celery_app import make_app
 from worker.dispatch.holding import Suspects
@@ -27,7 +24,6 @@ from worker.dispatch.serve import Plan
 from worker.dispatch.sweep import Sweep
 from worker.dispatch.writeback import Way
 from worker.engine.contract import Engine
-from worker.engine.grammar import reply_grammar
 from worker.engine.profiles import load_profile
 from worker.engine.scripted import ScriptedEngine, first_labels
 from worker.engine.supervised import SupervisedEngine
@@ -36,11 +32,7 @@ from worker.helpdesk.outlets import Outlet, open_outlet
 from worker.local import addresses
 from worker.settings import Settings, load_settings
 from worker.tickets.store import RetryPolicy
-from worker.triage import prompts
 from worker.triage.desk import Desk
-from worker.triage.language import LanguageDetector
-
-SCRIPTED = "scripted"
 
 
 def open_database(settings: Settings, *, pool_size: int) -> Sessions:
@@ -57,82 +49,6 @@ def one_transaction() -> Iterator[Session]:
 
 def make_publisher(settings: Settings, sessions: Sessions) -> Publisher:
     return Publisher(make_app(settings), sessions)
-
-
-def make_desk(settings: Settings, detector: LanguageDetector | None = None) -> Desk:
-    """How this desk triages.
-
-    Raises:
-        SettingsError: the taxonomy cannot be read.
-    """
-    profile = load_profile("demo" if settings.profile == SCRIPTED else settings.profile)
-    taxonomy = read_taxonomy(settings)
-    return Desk(
-        taxonomy=taxonomy,
-        language=settings.desk_language,
-        prompt_version=profile.prompt_version,
-        instruction=prompts.instruction(profile.prompt_version, taxonomy, settings.desk_language),
-        grammar=reply_grammar(taxonomy),
-        temperature=profile.sampling.temperature,
-        seed=profile.sampling.seed,
-        thresholds=read_thresholds(settings),
-        deadline_s=settings.deadline_s,
-        detector=detector or LanguageDetector(),
-    )
-
-
-def named_desks(settings: Settings, own: Desk) -> dict[str, Desk]:
-    """The desks of TRIAGE_DESKS by name; what one leaves out is as in the settings.
-
-    Raises:
-        SettingsError: the file, or a taxonomy or thresholds it names, cannot be read.
-    """
-    return {name: named_desk(given, settings, own) for name, given in read_desks(settings).items()}
-
-
-def read_desks(settings: Settings) -> dict[str, OwnDesk]:
-    if settings.desks is None:
-        return {}
-    try:
-        return load_desks(settings.desks)
-    except (OSError, ValueError) as error:
-        raise SettingsError(f"TRIAGE_DESKS: {error}") from error
-
-
-def named_desk(given: OwnDesk, settings: Settings, own: Desk) -> Desk:
-    changes = given.model_dump(exclude={"languages"}, exclude_none=True)
-    desk = make_desk(settings.model_copy(update=changes), own.detector)
-    return replace(desk, languages=frozenset(given.languages or own.languages))
-
-
-def read_taxonomy(settings: Settings) -> Taxonomy:
-    try:
-        return load_taxonomy(settings.taxonomy)
-    except (OSError, ValueError) as error:
-        raise SettingsError(f"TRIAGE_TAXONOMY: {error}") from error
-
-
-def read_taxonomies(settings: Settings) -> Taxonomies:
-    """The taxonomy of every desk.
-
-    Raises:
-        SettingsError: one of them, or TRIAGE_DESKS, cannot be read.
-    """
-    named = {
-        name: read_taxonomy(settings.model_copy(update={"taxonomy": given.taxonomy}))
-        for name, given in read_desks(settings).items()
-        if given.taxonomy
-    }
-    return Taxonomies(read_taxonomy(settings), named)
-
-
-def read_thresholds(settings: Settings) -> Thresholds:
-    if settings.thresholds is None:
-        return Thresholds.same(suggest=settings.suggest_confidence, auto=settings.auto_confidence)
-    try:
-        return load_thresholds(settings.thresholds)
-    except (OSError, ValueError) as error:
-        raise SettingsError(f"TRIAGE_THRESHOLDS: {error}") from error
 
 
 def start_engine(settings: Settings) -> SupervisedEngine:

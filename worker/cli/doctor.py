@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.text import Text
 from sqlalchemy import text
 
-from worker.cli import compose
+from worker.cli import compose, desks
 from worker.database import UNAVAILABLE, opened, reason, transaction
 from worker.dispatch.publish import BROKER_DOWN
 from worker.engine.profiles import load_profile
@@ -101,7 +101,7 @@ def broker(settings: Settings) -> Iterator[Seen]:
 
 
 def engine(settings: Settings) -> Iterator[Seen]:
-    if settings.profile == compose.SCRIPTED:
+    if settings.profile == desks.SCRIPTED:
         yield Seen("engine", "scripted: writes what a script says, no model")
         return
     profile = load_profile(settings.profile)
@@ -114,14 +114,14 @@ def engine(settings: Settings) -> Iterator[Seen]:
 
 
 def taxonomy(settings: Settings) -> Iterator[Seen]:
-    found = compose.read_taxonomy(settings)
+    found = desks.read_taxonomy(settings)
     yield Seen("taxonomy", f"version {found.version}, {len(found.values)} categories")
 
 
 def helpdesks(settings: Settings) -> Iterator[Seen]:
     known = ", ".join(map(compose.source_of, settings.webhook_secrets))
     yield Seen("webhooks", known or "no secret is set; `triage up` makes its own")
-    for name in compose.read_desks(settings):
+    for name in desks.read_desks(settings):
         yield Seen("desk", name)
     for key, how in settings.helpdesks.items():
         compose.outlet_of(settings, compose.source_of(key))

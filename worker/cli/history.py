@@ -13,7 +13,7 @@ from typing import Any
 from models.demo.tickets import Example, examples
 from schemas.reply import LABELS, label_values
 from schemas.taxonomy import Taxonomy
-from worker.cli.compose import SCRIPTED, read_taxonomy
+from worker.cli.desks import SCRIPTED, read_taxonomy
 from worker.database import Sessions, opened, transaction
 from worker.engine.profiles import load_profile
 from worker.errors import TriageError

@@ -14,7 +14,7 @@ from rich.table import Table
 from schemas.labelled import LabelledTicket
 from schemas.thresholds import thresholds_text
 from worker import logs
-from worker.cli import compose
+from worker.cli import compose, desks
 from worker.cli.lines import read_lines
 from worker.cli.progress import counting
 from worker.cli.quality_tables import answer_table, coverage_table, language_table, thresholds_table
@@ -202,7 +202,7 @@ def settings_of(profile: str | None) -> Settings:
 @contextmanager
 def the_engine(settings: Settings) -> Iterator[tuple[Engine, Desk]]:
     """The engine of the configured profile for the length of the block, and its desk."""
-    desk = compose.make_desk(settings)
+    desk = desks.make_desk(settings)
     with Console(stderr=True).status("Starting the engine …"):
         engine = compose.engine_maker(settings)()
     try:

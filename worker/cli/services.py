@@ -6,7 +6,7 @@ import typer
 from rich.console import Console
 
 from worker import logs, metrics, tracing
-from worker.cli import compose
+from worker.cli import compose, desks
 from worker.dispatch.celery_app import make_app
 from worker.dispatch.publish import Announcer, Publisher
 from worker.dispatch.serve import AHEAD, Service
@@ -40,7 +40,7 @@ def gateway(stop_on_eof: StopOnEof = False) -> None:
     sessions = compose.open_database(settings, pool_size=GATEWAY_THREADS)
     announcer = Announcer(compose.make_publisher(settings, sessions))
     intake = Intake(settings, sessions, announcer)
-    taxonomies = compose.read_taxonomies(settings)
+    taxonomies = desks.read_taxonomies(settings)
     access = Access.for_host(
         settings.gateway_host, password=settings.ops_password, token=settings.api_token
     )
@@ -75,7 +75,7 @@ def worker(
         compose.stop_on_eof()
     tracing.configure(settings.otlp_endpoint, service="triage-worker")
     metrics.serve(settings.metrics_host, settings.metrics_port)
-    desk = compose.make_desk(settings)
+    desk = desks.make_desk(settings)
     app = make_app(settings)
     sessions = compose.open_database(settings, pool_size=settings.in_flight + AHEAD)
     engine = compose.start_engine(settings)

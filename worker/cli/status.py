@@ -39,7 +39,7 @@ def show(found: Mapping[str, Any]) -> None:
         console.print(Text.assemble(("! ", "bold red"), problem))
     if not found["problems"]:
         console.print("[green]Healthy.[/]")
-    for name in ("queues", "workers", "sources", "last_24h"):
+    for name in ("queues", "workers", "sources", "write_back", "last_24h"):
         console.print(f"\n[bold]{name.replace('_', ' ')}[/]")
         if found[name]:
             console.print(table_of(found[name]))

@@ -16,6 +16,9 @@ PARTS = {
     "queues": "select queue, waiting, in_work, oldest_s from ops_backlog_v2 order by queue",
     "workers": "select name, profile, queues, places, seen_s from ops_workers_v1 order by name",
     "sources": "select source, last_event_at, silent_s from ops_sources_v1 order by source",
+    "write_back": "select source, sum(done)::bigint as done, sum(skipped)::bigint as skipped,"
+    " sum(failed)::bigint as failed, sum(waiting)::bigint as waiting from ops_writebacks_v1"
+    " where hour > now() - interval '24 hours' group by source order by source",
     "last_24h": "select source, sum(received)::bigint as received, sum(replied)::bigint as replied,"
     " sum(needs_human)::bigint as needs_human, sum(in_flight)::bigint as in_flight,"
     " sum(dead)::bigint as dead from ops_flow_v2 where hour > now() - interval '24 hours'"
@@ -52,3 +55,8 @@ def problems(found: Mapping[str, Any]) -> Iterator[str]:
             yield f"{source['source']} has sent nothing for {hours:,.0f} h: is its webhook on?"
     if dead := sum(source["dead"] for source in found["last_24h"]):
         yield f"{dead:,} tickets of the last 24 h died: see `triage dead list`"
+    if failed := sum(source["failed"] for source in found["write_back"]):
+        yield (
+            f"{failed:,} replies of the last 24 h could not be written back: see "
+            "`triage writeback list --state failed`"
+        )

@@ -8,8 +8,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
-PRIORITIES = ("low", "medium", "high", "urgent")
-
 
 @dataclass(frozen=True, slots=True)
 class Draft:
