@@ -232,6 +232,21 @@ def test_a_helpdesk_that_is_down_is_tried_later_and_at_last_given_up_and_can_be_
     assert len(notes(ticket)) == 1
 
 
+def test_an_answer_that_nobody_expected_is_tried_again_and_ends_nothing(
+    sessions: Sessions, way: Way, replied: Replied
+) -> None:
+    replied()
+
+    class Odd(Hanging):
+        def look(self, external_id: str, marker: str) -> Remote:
+            del external_id, marker
+            raise KeyError("ticket")
+
+    assert WriteBack(sessions, "zendesk", Way(Odd(), fields={})).once() == 0
+
+    assert ledger(sessions) == [("waiting", 1, "unexpected KeyError: see the log")]
+
+
 def test_one_helpdesk_that_hangs_delays_no_other(
     sessions: Sessions, way: Way, replied: Replied, receive: Callable[..., int], runtime: Runtimes
 ) -> None:

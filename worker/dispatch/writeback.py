@@ -13,7 +13,6 @@ from worker import logs, metrics
 from worker.database import UNAVAILABLE, Sessions, reason, transaction
 from worker.errors import (
     OutletBusy,
-    OutletConflict,
     OutletError,
     OutletGone,
     OutletRefused,
@@ -62,8 +61,13 @@ class WriteBack:
         except (OutletGone, OutletRefused) as error:
             outcome, wait_s = self._end(job, "failed", reason=str(error)), 0.0
         except OutletError as error:
-            is_conflict = isinstance(error, OutletConflict)
-            outcome, wait_s = self._put_off(job, error, wait_s=pause_s(job, is_conflict)), 0.0
+            outcome, wait_s = self._put_off(job, error, wait_s=pause_s(job, error)), 0.0
+        except UNAVAILABLE:
+            raise
+        except Exception as error:  # an answer nobody expected must not end the source's thread
+            log.exception("write_back_failed", source=self._source, ticket_id=job.ticket_id)
+            told = OutletError(f"unexpected {type(error).__name__}: see the log")
+            outcome, wait_s = self._put_off(job, told, wait_s=pause_s(job, told)), 0.0
         metrics.WRITEBACKS.labels(self._source, outcome).inc()
         log.info("written_back", source=self._source, ticket_id=job.ticket_id, outcome=outcome)
         return wait_s
@@ -113,9 +117,9 @@ class WriteBack:
         return "put off"
 
 
-def pause_s(job: Job, is_conflict: bool) -> float:  # a sentence at its one call
+def pause_s(job: Job, error: OutletError) -> float:
     """Longer each time, and at random; after a conflict at once, to look again."""
-    if is_conflict and job.attempt <= 3:
+    if isinstance(error, OutletConflict) and job.attempt <= 3:
         return 0.0
     longest: float = min(FIRST_PAUSE_S * 2 ** (job.attempt - 1), LONGEST_PAUSE_S)
     return longest * random.uniform(0.5, 1.0)

@@ -1,6 +1,6 @@
 """HTTP to a helpdesk's API: its refusals become our errors, its pages one stream."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import httpx
@@ -60,6 +60,11 @@ class Api:
             if not address:
                 return
             page = self.get(address)
+
+
+def marked(items: Iterable[Mapping[str, Any]], marker: str, field: str) -> str | None:
+    """The id of the one whose text carries our marker; None if none does."""
+    return next((str(one["id"]) for one in items if marker in (one[field] or "")), None)
 
 
 def refuse(answer: httpx.Response) -> None:

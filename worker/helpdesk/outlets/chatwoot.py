@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from worker.helpdesk.chatwoot import MESSAGE
-from worker.helpdesk.outlets.api import Api
+from worker.helpdesk.outlets.api import Api, marked
 from worker.helpdesk.outlets.contract import Draft, Remote
 
 
@@ -25,10 +25,12 @@ class ChatwootOutlet:
         messages = self._api.get(f"{path}/messages")["payload"]
         return Remote(
             touched=any(
-                one["message_type"] == 1 and not one["private"] and marker not in one["content"]
+                one["message_type"] == 1
+                and not one["private"]
+                and marker not in (one["content"] or "")
                 for one in messages
             ),
-            ours=next((str(one["id"]) for one in messages if marker in one["content"]), None),
+            ours=marked(messages, marker, "content"),
             tags=tuple(self._api.get(f"{path}/labels")["payload"]),
         )
 

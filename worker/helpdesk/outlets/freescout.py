@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
-from worker.helpdesk.outlets.api import Api
+from worker.helpdesk.outlets.api import Api, marked
 from worker.helpdesk.outlets.contract import Draft, Remote
 
 
@@ -21,7 +21,7 @@ class FreeScoutOutlet:
         threads = found["_embedded"]["threads"]
         return Remote(
             touched=any(one["type"] == "message" and one["state"] != "draft" for one in threads),
-            ours=next((str(one["id"]) for one in threads if marker in (one["body"] or "")), None),
+            ours=marked(threads, marker, "body"),
             tags=tuple(one["name"] for one in found["_embedded"].get("tags", ())),
         )
 

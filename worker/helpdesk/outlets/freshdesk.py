@@ -5,11 +5,13 @@ Tags overwrite, so those that are there are sent along.
 
 from collections.abc import Iterator
 from datetime import datetime
+from html import escape
 from typing import Any
 
-from worker.helpdesk.outlets.api import Api
+from worker.helpdesk.outlets.api import Api, marked
 from worker.helpdesk.outlets.contract import Draft, Remote
 
+PAGE = 100
 PRIORITY = {"low": 1, "medium": 2, "high": 3, "urgent": 4}
 
 
@@ -22,11 +24,11 @@ class FreshdeskOutlet:
         self._api = api
 
     def look(self, external_id: str, marker: str) -> Remote:
-        ticket = self._api.get(f"/api/v2/tickets/{external_id}", include="conversations")
-        said = ticket["conversations"]
+        path = f"/api/v2/tickets/{external_id}"
+        ticket, said = self._api.get(path), list(self._all(f"{path}/conversations"))
         return Remote(
             touched=any(not one["private"] and not one["incoming"] for one in said),
-            ours=next((str(one["id"]) for one in said if marker in one["body_text"]), None),
+            ours=marked(said, marker, "body_text"),
             tags=tuple(ticket["tags"]),
         )
 
@@ -47,28 +49,30 @@ class FreshdeskOutlet:
         return str(self._api.post(f"{path}/notes", note)["id"])
 
     def recent(self, since: datetime) -> Iterator[dict[str, Any]]:
-        number = 1
-        while found := self._api.get(
+        for ticket in self._all(
             "/api/v2/tickets",
             updated_since=f"{since:%Y-%m-%dT%H:%M:%SZ}",
             order_by="created_at",
             order_type="asc",
             include="description,requester",
-            page=number,
-            per_page=100,
         ):
-            for ticket in found:
-                yield {
-                    "ticket_id": ticket["id"],
-                    "triggered_event": "{ticket_action:created}",
-                    "ticket_subject": ticket["subject"],
-                    "ticket_description": ticket["description"],
-                    "requester_email": ticket["requester"]["email"],
-                }
+            yield {
+                "ticket_id": ticket["id"],
+                "triggered_event": "{ticket_action:created}",
+                "ticket_subject": ticket["subject"],
+                "ticket_description": ticket["description"],
+                "requester_email": ticket["requester"]["email"],
+            }
+
+    def _all(self, path: str, **params: str) -> Iterator[dict[str, Any]]:
+        """What a list has, page after page."""
+        number = 1
+        while found := self._api.get(path, page=number, per_page=PAGE, **params):
+            yield from found
+            if len(found) < PAGE:
+                return
             number += 1
 
 
 def as_html(text: str) -> str:
-    from html import escape  # noqa: PLC0415
-
     return "<br>".join(escape(line) for line in text.split("\n"))

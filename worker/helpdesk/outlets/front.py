@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from worker.helpdesk.front import INBOUND
-from worker.helpdesk.outlets.api import Api
+from worker.helpdesk.outlets.api import Api, marked
 from worker.helpdesk.outlets.contract import Draft, Remote
 
 
@@ -26,7 +26,7 @@ class FrontOutlet:
         drafts = self._api.get(f"{path}/drafts")["_results"]
         return Remote(
             touched=any(not one["is_inbound"] for one in messages),
-            ours=next((str(one["id"]) for one in drafts if marker in one["body"]), None),
+            ours=marked(drafts, marker, "body"),
         )
 
     def write(self, draft: Draft, remote: Remote) -> str:

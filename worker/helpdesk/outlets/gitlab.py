@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
-from worker.helpdesk.outlets.api import Api
+from worker.helpdesk.outlets.api import Api, marked
 from worker.helpdesk.outlets.contract import Draft, Remote
 
 
@@ -28,7 +28,7 @@ class GitLabOutlet:
                 not one["internal"] and not one["system"] and one["author"]["id"] != author
                 for one in notes
             ),
-            ours=next((str(one["id"]) for one in notes if marker in one["body"]), None),
+            ours=marked(notes, marker, "body"),
         )
 
     def write(self, draft: Draft, remote: Remote) -> str:

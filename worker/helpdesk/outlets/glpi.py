@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
-from worker.helpdesk.outlets.api import Api
+from worker.helpdesk.outlets.api import Api, marked
 from worker.helpdesk.outlets.contract import Draft, Remote
 
 PRIORITY = {"low": 2, "medium": 3, "high": 4, "urgent": 5}
@@ -30,7 +30,7 @@ class GlpiOutlet:
         requester = ticket["users_id_recipient"]
         return Remote(
             touched=any(not one["is_private"] and one["users_id"] != requester for one in said),
-            ours=next((str(one["id"]) for one in said if marker in one["content"]), None),
+            ours=marked(said, marker, "content"),
             more={"headers": headers},
         )
 

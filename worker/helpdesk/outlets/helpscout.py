@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
-from worker.helpdesk.outlets.api import Api
+from worker.helpdesk.outlets.api import Api, marked
 from worker.helpdesk.outlets.contract import Draft, Remote
 
 
@@ -24,7 +24,7 @@ class HelpScoutOutlet:
         threads = found["_embedded"]["threads"]
         return Remote(
             touched=any(one["type"] == "message" and one["state"] != "draft" for one in threads),
-            ours=next((str(one["id"]) for one in threads if marker in (one["body"] or "")), None),
+            ours=marked(threads, marker, "body"),
             tags=tuple(one["tag"] for one in found["tags"]),
             more={"customer": found["primaryCustomer"]["id"], "fields": found["customFields"]},
         )

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from worker.helpdesk.intercom import CREATED
-from worker.helpdesk.outlets.api import Api
+from worker.helpdesk.outlets.api import Api, marked
 from worker.helpdesk.outlets.contract import Draft, Remote
 
 
@@ -28,7 +28,7 @@ class IntercomOutlet:
                 and marker not in (one["body"] or "")
                 for one in parts
             ),
-            ours=next((str(one["id"]) for one in parts if marker in (one["body"] or "")), None),
+            ours=marked(parts, marker, "body"),
         )
 
     def write(self, draft: Draft, remote: Remote) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
-from worker.helpdesk.outlets.api import Api
+from worker.helpdesk.outlets.api import Api, marked
 from worker.helpdesk.outlets.contract import Draft, Remote
 
 PRIORITY = {"low": "1 low", "medium": "2 normal", "high": "3 high", "urgent": "3 high"}
@@ -21,7 +21,7 @@ class ZammadOutlet:
 
     def look(self, external_id: str, marker: str) -> Remote:
         articles = self._api.get(f"/api/v1/ticket_articles/by_ticket/{external_id}")
-        ours = next((str(one["id"]) for one in articles if marker in one["body"]), None)
+        ours = marked(articles, marker, "body")
         return Remote(
             touched=any(one["sender"] == "Agent" and not one["internal"] for one in articles),
             ours=ours,

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
-from worker.helpdesk.outlets.api import Api
+from worker.helpdesk.outlets.api import Api, marked
 from worker.helpdesk.outlets.contract import Draft, Remote
 from worker.helpdesk.zendesk import CREATED
 
@@ -26,13 +26,15 @@ class ZendeskOutlet:
 
     def look(self, external_id: str, marker: str) -> Remote:
         ticket = self._api.get(f"/api/v2/tickets/{external_id}.json")["ticket"]
-        page = self._api.get(f"/api/v2/tickets/{external_id}/comments.json", include="users")
+        page = self._api.get(
+            f"/api/v2/tickets/{external_id}/comments.json", include="users", sort_order="desc"
+        )
         staff = {user["id"] for user in page.get("users", ()) if user["role"] in STAFF}
         comments = page["comments"]
         return Remote(
             touched=any(one["public"] and one["author_id"] in staff for one in comments)
             or ticket["status"] in {"solved", "closed"},
-            ours=next((str(one["id"]) for one in comments if marker in one["body"]), None),
+            ours=marked(comments, marker, "body"),
             version=ticket["updated_at"],
         )
 

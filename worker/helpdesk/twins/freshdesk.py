@@ -10,6 +10,7 @@ class FreshdeskTwin(Twin):
     routes = (
         ("GET", "/api/v2/tickets", "all"),
         ("GET", "/api/v2/tickets/{ticket}", "show"),
+        ("GET", "/api/v2/tickets/{ticket}/conversations", "conversations"),
         ("PUT", "/api/v2/tickets/{ticket}", "update"),
         ("POST", "/api/v2/tickets/{ticket}/notes", "add_note"),
         ("POST", "/api/v2/tickets/{ticket}/reply", "reply"),
@@ -29,10 +30,11 @@ class FreshdeskTwin(Twin):
 
     def show(self, asked: Asked) -> Any:
         ticket = self.ticket(asked)
-        shown: dict[str, Any] = {"id": ticket.id, "tags": sorted(ticket.tags)}
-        if asked.query.get("include") == "conversations":
-            shown["conversations"] = [conversation(one) for one in ticket.said[1:]]
-        return shown
+        return {"id": ticket.id, "tags": sorted(ticket.tags)}
+
+    def conversations(self, asked: Asked) -> Any:
+        said = self.ticket(asked).said[1:]
+        return [conversation(one) for one in said] if asked.query.get("page") == "1" else []
 
     def update(self, asked: Asked) -> Any:
         ticket, body = self.ticket(asked), asked.body
