@@ -13,6 +13,7 @@ from worker import logs, metrics
 from worker.database import UNAVAILABLE, Sessions, reason, transaction
 from worker.errors import (
     OutletBusy,
+    OutletConflict,
     OutletError,
     OutletGone,
     OutletRefused,
