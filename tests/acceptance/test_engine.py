@@ -13,10 +13,13 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.conftest import REPOSITORY
 from tests.stack import runs, wait_for
 from worker import metrics
+from worker.engine.arguments import unknown_arguments
 from worker.engine.contract import Prompt, Request
-from worker.engine.profiles import load_profile
+from worker.engine.memory import Shape
+from worker.engine.profiles import load_profile, profile_names
 from worker.engine.supervised import SupervisedEngine
 from worker.engine.vllm_engine import VllmEngine
 from worker.errors import DeadlineExceeded, EngineCrashed
@@ -72,6 +75,20 @@ def test_what_vllm_counts_is_on_the_workers_page_under_its_own_names(
     assert "triage_engine_up 1.0" in page
 
 
+def test_the_plan_of_memory_agrees_with_what_vllm_reports(engine: SupervisedEngine) -> None:
+    config = engine._engine._llm.vllm_config.cache_config  # type: ignore[attr-defined]
+    shape = Shape.of_config(REPOSITORY / "models/demo/config.json")
+
+    told = config.num_gpu_blocks * config.block_size
+
+    assert told == pytest.approx(2**30 / shape.kv_bytes("fp16"), rel=0.02)  # of 1 GiB
+
+
+def test_every_profile_is_in_the_installed_vllms_own_words() -> None:
+    for name in profile_names():
+        assert unknown_arguments(load_profile(name)) == []
+
+
 def test_requests_past_their_deadline_leave_their_slots_to_others(
     engine: SupervisedEngine,
 ) -> None:
@@ -106,7 +123,8 @@ def test_a_killed_engine_fails_what_runs_and_is_started_again(engine: Supervised
 
 WORKER = """
 import time
-from worker.engine.profiles import load_profile
+from worker.engine.memory import Shape
+from worker.engine.profiles import load_profile, profile_names
 from worker.engine.vllm_engine import VllmEngine
 if __name__ == "__main__":
     engine = VllmEngine(load_profile("demo"))

@@ -14,6 +14,7 @@ from worker.cli import (
     doctor,
     enqueue,
     export,
+    profile,
     quality,
     reconcile,
     replay,
@@ -43,6 +44,7 @@ app.command("sweep")(services.sweep)
 app.command("migrate")(services.migrate)
 app.command("status")(status.status)
 app.command("doctor")(doctor.doctor)
+app.command("plan")(profile.plan)
 app.command("enqueue")(enqueue.enqueue)
 app.command("reconcile")(reconcile.reconcile)
 app.command("correct")(by_hand.correct)
@@ -57,6 +59,7 @@ replay.app.command("undo")(replay_results.undo)
 app.add_typer(by_hand.dead, name="dead", help="Tickets whose every try failed.")
 app.add_typer(writeback.app, name="writeback", help="Replies on their way back to helpdesks.")
 app.add_typer(replay.app, name="replay", help="Run tickets again, compare, promote.")
+app.add_typer(profile.app, name="profile", help="Which models run how.")
 app.add_typer(taxonomy.app, name="taxonomy", help="Check the categories.")
 app.add_typer(quality.app, name="quality", help="Measure a model, fit thresholds, compare builds.")
 app.add_typer(tickets.app, name="ticket", help="Look at tickets.")

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, cast
 from uuid import uuid4
 
 from worker import logs
+from worker.engine.arguments import engine_arguments
 from worker.engine.contract import Generation, Identity, Request, Token
 from worker.engine.profiles import Profile
 from worker.engine.tokens import PromptEncoder
@@ -185,28 +186,6 @@ def environment(profile: Profile) -> dict[str, str]:
         "DO_NOT_TRACK": "1",
         "VLLM_LOGGING_STREAM": "ext://sys.stderr",  # standard output is for what was asked for
         **profile.environment,
-    }
-
-
-def engine_arguments(profile: Profile) -> dict[str, Any]:
-    """The profile as arguments of vLLM's own `AsyncEngineArgs`."""
-    return {
-        "model": profile.model_path,
-        "revision": profile.revision,
-        "quantization": profile.quantization,
-        "kv_cache_dtype": profile.kv_cache_dtype,
-        "dtype": profile.dtype,
-        "max_model_len": profile.max_model_len,
-        "max_num_seqs": profile.max_num_seqs,
-        "gpu_memory_utilization": profile.memory_share,
-        "enable_prefix_caching": profile.enable_prefix_caching,
-        "block_size": profile.block_size,
-        "enable_chunked_prefill": profile.enable_chunked_prefill,
-        "enforce_eager": profile.enforce_eager,
-        "scheduling_policy": "priority",
-        "distributed_executor_backend": "uni",
-        "structured_outputs_config": {"backend": "xgrammar"},
-        "disable_log_stats": False,
     }
 
 

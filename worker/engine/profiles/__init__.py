@@ -5,6 +5,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from worker.engine.memory import Plan, Precision, known_shapes
 from worker.errors import SettingsError
 
 DIRECTORY = Path(__file__).parent
@@ -17,6 +18,16 @@ class Sampling(BaseModel):
 
     temperature: float = Field(ge=0, le=2)
     seed: int
+
+
+class Size(BaseModel):
+    """What the profile is made for: a model of `engine/models.toml`, and the least card for it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    model: str
+    precision: Precision
+    card_gb: float = Field(gt=0)
 
 
 class Profile(BaseModel):
@@ -39,8 +50,24 @@ class Profile(BaseModel):
     enforce_eager: bool
     prompt_version: str
     prompt_shape: str = Field(description="What the model's own chat template writes.")
+    size: Size | None = Field(None, description="For the memory it takes; None where any has it.")
     sampling: Sampling
     environment: dict[str, str] = Field(default_factory=dict)
+
+    @property
+    def plan(self) -> Plan | None:
+        """The memory it takes on the least card for it; None where that does not matter."""
+        if self.size is None:
+            return None
+        return Plan(
+            shape=known_shapes()[self.size.model],
+            precision=self.size.precision,
+            cache="fp8" if self.kv_cache_dtype.startswith("fp8") else "fp16",
+            context=self.max_model_len,
+            sequences=self.max_num_seqs,
+            card_gb=self.size.card_gb,
+            share=self.memory_share,
+        )
 
     @property
     def model_path(self) -> str:

@@ -1,0 +1,158 @@
+"""What a model takes of a card: weights, KV cache, activations, overhead. Arithmetic, no GPU.
+
+Gigabytes are 10⁹ bytes, as in the cards' and the models' data sheets.
+"""
+
+import json
+import tomllib
+from dataclasses import dataclass
+from enum import StrEnum
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Self
+
+from worker.errors import SettingsError
+
+GB = 1e9
+ACTIVATIONS_GB = 1.0
+"""Activations and workspace at the batches that fit such cards (published for Nemo 12B)."""
+OVERHEAD_GB = 0.7
+"""CUDA's context and the runtime."""
+
+
+class Precision(StrEnum):
+    """How weights are kept. AWQ INT4 takes 4.59 bits a parameter: 7.0 GB for Nemo's 12.2 billion
+    (its checkpoint is larger on disk where the embeddings stay in 16 bits).
+    """
+
+    FP16 = "fp16"
+    FP8 = "fp8"
+    AWQ = "awq"
+
+    @property
+    def bytes(self) -> float:
+        """Bytes a parameter."""
+        return {"fp16": 2.0, "fp8": 1.0, "awq": 7.0 / 12.2}[self.value]
+
+
+KV_BYTES = {"fp16": 2, "fp8": 1}
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """The sizes of a model that decide what it takes."""
+
+    name: str
+    layers: int
+    hidden: int
+    intermediate: int
+    heads: int
+    kv_heads: int
+    head_dim: int
+    vocabulary: int
+    tied: bool
+    max_context: int
+
+    @classmethod
+    def of_config(cls, path: Path) -> Self:
+        """Read a `config.json` of the Llama family (Mistral, Llama, Phi-3, Qwen 2.5).
+
+        Raises:
+            SettingsError: it cannot be read, or lacks a size.
+        """
+        try:
+            config: dict[str, Any] = json.loads(path.read_text())
+            heads = int(config["num_attention_heads"])
+            return cls(
+                name=str(path.parent.name or path),
+                layers=int(config["num_hidden_layers"]),
+                hidden=int(config["hidden_size"]),
+                intermediate=int(config["intermediate_size"]),
+                heads=heads,
+                kv_heads=int(config.get("num_key_value_heads") or heads),
+                head_dim=int(config.get("head_dim") or config["hidden_size"] // heads),
+                vocabulary=int(config["vocab_size"]),
+                tied=bool(config.get("tie_word_embeddings", False)),
+                max_context=int(config["max_position_embeddings"]),
+            )
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise SettingsError(f"{path}: not the config.json of such a model: {error}") from error
+
+    @property
+    def parameters(self) -> int:
+        """How many parameters there are."""
+        embeddings = self.vocabulary * self.hidden * (1 if self.tied else 2)
+        attention = self.hidden * self.head_dim * (2 * self.heads + 2 * self.kv_heads)
+        feed_forward = 3 * self.hidden * self.intermediate
+        return embeddings + self.layers * (attention + feed_forward + 2 * self.hidden) + self.hidden
+
+    def kv_bytes(self, cache: str) -> int:
+        """Bytes of KV cache for one token; `cache` is fp16 or fp8."""
+        return 2 * self.layers * self.kv_heads * self.head_dim * KV_BYTES[cache]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a model takes of a card of `card_gb` gigabytes, of which vLLM may use `share`."""
+
+    shape: Shape
+    precision: Precision
+    cache: str
+    context: int
+    sequences: int
+    card_gb: float
+    share: float
+
+    @property
+    def weights_gb(self) -> float:
+        return self.shape.parameters * self.precision.bytes / GB
+
+    @property
+    def kv_gb(self) -> float:
+        """The KV cache of one sequence as long as the context."""
+        return self.context * self.shape.kv_bytes(self.cache) / GB
+
+    @property
+    def total_gb(self) -> float:
+        """With one sequence of the whole context: the least with which the engine starts."""
+        return self.weights_gb + self.kv_gb + ACTIVATIONS_GB + OVERHEAD_GB
+
+    @property
+    def fits(self) -> bool:
+        return self.total_gb <= self.card_gb * self.share
+
+    @property
+    def kv_tokens(self) -> int:
+        """Tokens of KV cache that the card has room for, shared by all sequences."""
+        left_gb = self.card_gb * self.share - self.weights_gb - ACTIVATIONS_GB - OVERHEAD_GB
+        return max(0, int(left_gb * GB / self.shape.kv_bytes(self.cache)))
+
+    @property
+    def tokens_each(self) -> int:
+        """Tokens for each of `sequences` that run at once."""
+        return self.kv_tokens // self.sequences
+
+
+def known_shapes() -> dict[str, Shape]:
+    """The models that `triage plan` knows by name."""
+    found = tomllib.loads(files("worker.engine").joinpath("models.toml").read_text("utf-8"))
+    return {name: Shape(name=name, **sizes) for name, sizes in found.items()}
+
+
+def shape_of(model: str) -> Shape:
+    """A known model, or the one whose `config.json` this is (or the folder it is in).
+
+    Raises:
+        SettingsError: it is neither.
+    """
+    known = known_shapes()
+    if model in known:
+        return known[model]
+    path = Path(model)
+    if path.is_dir():
+        path /= "config.json"
+    if not path.is_file():
+        raise SettingsError(
+            f"{model} is no known model ({', '.join(known)}) and no config.json: name one of them"
+        )
+    return Shape.of_config(path)
