@@ -191,6 +191,15 @@ def test_what_came_is_asked_for_and_is_the_ticket_that_its_webhook_would_have_br
 CREATED = {"x-helpscout-event": "convo.created", "x-freescout-event": "convo.created"}
 
 
+def test_jiras_select_lists_get_an_option() -> None:
+    twin = TWINS["jira"]()
+    ticket = twin.customer_writes("Doppelt abgebucht")
+
+    write(twin, ticket, fields={"category": "customfield_1:option", "type": "customfield_2"})
+
+    assert ticket.fields == {"customfield_1": {"value": "billing"}, "customfield_2": "problem"}
+
+
 def test_zendesk_refuses_what_somebody_changed_meanwhile() -> None:
     twin = TWINS["zendesk"]()
     ticket = twin.customer_writes("Doppelt abgebucht")

@@ -9,6 +9,7 @@ from worker.helpdesk.jira import CREATED
 from worker.helpdesk.outlets.api import Api
 from worker.helpdesk.outlets.contract import Draft, Remote
 
+OPTION = ":option"
 PRIORITY = {"low": "Low", "medium": "Medium", "high": "High", "urgent": "Highest"}
 
 
@@ -39,7 +40,7 @@ class JiraOutlet:
             f"/rest/api/2/issue/{draft.external_id}",
             {
                 "update": {"labels": [{"add": tag} for tag in draft.tags]},
-                "fields": {**fields, **draft.custom_fields()},
+                "fields": {**fields, **custom_fields(draft)},
             },
         )
         if remote.ours:
@@ -57,3 +58,11 @@ class JiraOutlet:
             for issue in found:
                 yield {"webhookEvent": CREATED, "issue": issue}
             start += len(found)
+
+
+def custom_fields(draft: Draft) -> dict[str, Any]:
+    """Text as it is; a select list, named `customfield_10050:option`, wants its option's value."""
+    return {
+        name.removesuffix(OPTION): {"value": value} if name.endswith(OPTION) else value
+        for name, value in draft.custom_fields().items()
+    }
