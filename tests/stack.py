@@ -27,9 +27,11 @@ def post(stack: Stack, ticket: dict[str, Any]) -> int:
     return int(answer.json()["ticket_id"])
 
 
-def wait_for(condition: Callable[[], bool], what: str, *, retry: bool = False) -> None:
+def wait_for(
+    condition: Callable[[], bool], what: str, *, retry: bool = False, patience_s: float = PATIENCE_S
+) -> None:
     """Return when `condition` holds; with `retry`, connection errors count as not yet."""
-    deadline = time.monotonic() + PATIENCE_S
+    deadline = time.monotonic() + patience_s
     while time.monotonic() < deadline:
         try:
             if condition():

@@ -102,6 +102,11 @@ class Settings(BaseSettings):
         description="Engine profile: a name from `worker/engine/profiles/`, or `auto` "
         "(nemo-awq-32k with an NVIDIA GPU, else demo), or `scripted` (tests, no model).",
     )
+    servers: str = Field(
+        "", pattern="^(https?://[^,]+(,https?://[^,]+)*)?$", description="Endpoints of `vllm "
+        "serve`, with commas, that run the profile's model (docs/profiles.md); the worker then has "
+        "no engine of its own. Empty: the engine runs in the worker.",
+    )  # fmt: skip
     scripted_latency_s: float = Field(
         0.0, ge=0, description="Seconds the `scripted` engine takes for a ticket."
     )

@@ -60,6 +60,10 @@ def engine_maker(settings: Settings) -> Callable[[], Engine]:
     if settings.profile == SCRIPTED:
         script = first_labels(read_taxonomy(settings))
         return lambda: ScriptedEngine(script, latency_s=settings.scripted_latency_s)
+    if settings.servers:
+        from worker.engine.vllm_server import ServerEngine  # noqa: PLC0415  # it reads tokenizers
+
+        return lambda: ServerEngine(load_profile(settings.profile), settings.servers.split(","))
     from worker.engine.vllm_engine import VllmEngine  # noqa: PLC0415  # only workers have vLLM
 
     return lambda: VllmEngine(load_profile(settings.profile))

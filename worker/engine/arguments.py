@@ -7,8 +7,8 @@ from typing import Any
 from worker.engine.profiles import Profile
 from worker.errors import SettingsError
 
-OF_OURS = ("scheduling_policy", "distributed_executor_backend", "disable_log_stats")
-"""How this product drives any engine; no part of a profile, and no flag of its line."""
+OF_A_PROCESS = ("distributed_executor_backend", "disable_log_stats")
+"""How this product runs an engine in its own process; a server needs neither."""
 
 
 def engine_arguments(profile: Profile) -> dict[str, Any]:
@@ -38,7 +38,7 @@ def serve_command(profile: Profile) -> str:
     words = ["vllm", "serve", profile.model_path]
     for name, value in engine_arguments(profile).items():
         flag = f"--{name.replace('_', '-')}"
-        if name in (*OF_OURS, "model") or value is None or value is False:
+        if name in (*OF_A_PROCESS, "model") or value is None or value is False:
             continue
         if name == "structured_outputs_config":
             words += ["--structured-outputs-config.backend", value["backend"]]
@@ -46,6 +46,7 @@ def serve_command(profile: Profile) -> str:
             words.append(flag)
         else:
             words += [flag, str(value)]
+    words.append("--enable-prompt-tokens-details")  # so that it tells what came from its cache
     before = [f"{name}={value}" for name, value in profile.environment.items()]
     return shlex.join([*before, *words])
 

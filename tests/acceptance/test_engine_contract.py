@@ -1,0 +1,217 @@
+"""One contract over every kind of engine: scripted, vLLM in the process, `vllm serve` over HTTP."""
+
+import gc
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.stack import wait_for
+from worker.engine.arguments import serve_command
+from worker.engine.contract import Engine, Prompt, Request
+from worker.engine.profiles import load_profile
+from worker.engine.scripted import ScriptedEngine
+from worker.engine.vllm_engine import VllmEngine
+from worker.engine.vllm_server import ServerEngine
+from worker.errors import (
+    DeadlineExceeded,
+    EngineUnavailable,
+    PromptTooLong,
+    RequestRefused,
+    SettingsError,
+)
+from worker.local import free_port
+
+pytestmark = [pytest.mark.timeout(600), pytest.mark.filterwarnings("ignore")]
+
+YES = Request(Prompt("Answer.", "A ticket."), 'root ::= "yes" | "no"', 8, temperature=0.0, seed=0)
+ENDLESS = replace(YES, grammar="root ::= [a-z ]{1200,1300}", max_tokens=1300, temperature=1.0)
+PROFILE = load_profile("demo")
+
+
+class Server:
+    """A real `vllm serve` with the demonstration model, as `triage profile command demo` says."""
+
+    def __init__(self, log: Path) -> None:
+        self.url = f"http://127.0.0.1:{(port := free_port('127.0.0.1'))}"
+        words = shlex.split(serve_command(PROFILE))
+        start = words.index("vllm")
+        environment = dict(word.split("=", 1) for word in words[:start])
+        self._log = log
+        with log.open("wb") as output:
+            self.process = subprocess.Popen(
+                [Path(sys.executable).with_name("vllm"), *words[start + 1 :], "--port", str(port)],
+                env={**os.environ, **environment, "VLLM_NO_USAGE_STATS": "1"},
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+
+    def wait_ready(self) -> None:
+        wait_for(self._is_ready, "vllm serve to be ready", patience_s=180)
+
+    def _is_ready(self) -> bool:
+        assert self.process.poll() is None, self._log.read_text()[-3000:]
+        try:
+            return httpx.get(f"{self.url}/health", timeout=2).is_success
+        except httpx.HTTPError:
+            return False
+
+    def stop(self) -> None:
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    server = Server(tmp_path_factory.mktemp("serve") / "log")
+    server.wait_ready()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="module", params=["scripted", "server", "in process"])
+def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
+    made: Engine
+    if request.param == "scripted":
+        made = ScriptedEngine(lambda prompt: "yes" * (400 if prompt is ENDLESS.prompt else 1))
+    elif request.param == "server":
+        server: Server = request.getfixturevalue("server")
+        made = ServerEngine(PROFILE, [server.url])
+    else:
+        made = VllmEngine(PROFILE)
+    made.generate(YES, deadline_s=60)
+    yield made
+    made.stop()
+    del made
+    gc.collect()
+
+
+def test_it_writes_what_the_grammar_allows(engine: Engine) -> None:
+    written = engine.generate(YES, deadline_s=60)
+
+    assert written.text in {"yes", "no"}
+    assert written.finish_reason == "stop"
+    assert written.prompt_tokens > 0
+    assert written.output_tokens > 0
+
+
+def test_the_same_request_gets_the_same_answer(engine: Engine) -> None:
+    first, again = (engine.generate(YES, deadline_s=60) for _ in range(2))
+
+    assert first.text == again.text
+
+
+def test_its_tokens_spell_the_text_and_their_probabilities_are_ones(engine: Engine) -> None:
+    written = engine.generate(YES, deadline_s=60)
+
+    tokens = [token for token in written.tokens if token.text and "</s>" not in token.text]
+    assert "".join(token.text for token in tokens).strip() == written.text
+    assert all(token.logprob <= 1e-6 for token in tokens)
+
+
+def test_many_threads_share_it(engine: Engine) -> None:
+    with ThreadPoolExecutor(16) as threads:
+        written = list(threads.map(lambda _: engine.generate(YES, deadline_s=120), range(32)))
+
+    assert {one.text for one in written} <= {"yes", "no"}
+    assert len({one.text for one in written}) == 1
+
+
+def test_a_prompt_that_does_not_fit_is_refused_with_the_numbers(engine: Engine) -> None:
+    long = replace(YES, prompt=Prompt("Answer.", "word " * 60_000))
+
+    with pytest.raises(PromptTooLong) as refused:
+        engine.generate(long, deadline_s=60)
+
+    assert refused.value.tokens > refused.value.room > 0
+
+
+def test_text_is_counted_in_its_own_tokens(engine: Engine) -> None:
+    assert 0 < engine.count("Wo ist meine Bestellung?") < engine.count("Wo ist sie? " * 50)
+
+
+def test_a_deadline_that_passes_ends_the_request_and_nothing_else(engine: Engine) -> None:
+    if isinstance(engine, ScriptedEngine):
+        slow: Engine = ScriptedEngine(lambda _: "yes", latency_s=5)
+    else:
+        slow = engine
+    started = time.monotonic()
+
+    with pytest.raises(DeadlineExceeded):
+        slow.generate(ENDLESS, deadline_s=0.3)
+
+    assert time.monotonic() - started < 3
+    assert engine.generate(YES, deadline_s=60).text in {"yes", "no"}
+    assert engine.is_alive()
+
+
+def test_a_grammar_that_is_none_is_refused_and_the_engine_lives(engine: Engine) -> None:
+    if isinstance(engine, ScriptedEngine):
+        return  # it knows no grammars
+    with pytest.raises(RequestRefused):
+        engine.generate(replace(YES, grammar="this is ::: none"), deadline_s=60)
+
+    assert engine.generate(YES, deadline_s=60).text in {"yes", "no"}
+
+
+def test_the_server_answers_as_the_engine_in_the_process_does(server: Server) -> None:
+    over_http, inside = ServerEngine(PROFILE, [server.url]), VllmEngine(PROFILE)
+    try:
+        one, other = (engine.generate(YES, deadline_s=60) for engine in (over_http, inside))
+    finally:
+        over_http.stop()
+        inside.stop()
+
+    assert one.text == other.text
+    assert [token.text for token in one.tokens] == [token.text for token in other.tokens]
+    for mine, yours in zip(one.tokens, other.tokens, strict=True):
+        assert mine.logprob == pytest.approx(yours.logprob, abs=0.01)
+
+
+class Elsewhere:
+    """An HTTP server that is no vLLM."""
+
+    def __init__(self) -> None:
+        from http.server import BaseHTTPRequestHandler, HTTPServer  # noqa: PLC0415
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                self.send_response(200)
+                self.end_headers()
+                self.wfile.write(b'{"hello": "world"}')
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self._server = HTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def stop(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+def test_a_server_that_speaks_another_api_is_refused_before_any_ticket() -> None:
+    elsewhere = Elsewhere()
+    try:
+        with pytest.raises(SettingsError, match="does not speak the API of `vllm serve`"):
+            ServerEngine(PROFILE, [elsewhere.url])
+    finally:
+        elsewhere.stop()
+
+
+def test_a_server_that_is_not_there_is_unavailable() -> None:
+    with pytest.raises(EngineUnavailable, match="does not answer"):
+        ServerEngine(PROFILE, ["http://127.0.0.1:1"])
