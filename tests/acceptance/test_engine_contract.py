@@ -37,6 +37,8 @@ pytestmark = [pytest.mark.timeout(600), pytest.mark.filterwarnings("ignore")]
 YES = Request(Prompt("Answer.", "A ticket."), 'root ::= "yes" | "no"', 8, temperature=0.0, seed=0)
 ENDLESS = replace(YES, grammar="root ::= [a-z ]{1200,1300}", max_tokens=1300, temperature=1.0)
 PROFILE = load_profile("demo")
+API_SERVER = "vllm.entrypoints.openai.api_server"
+"""What `vllm serve` starts; the CPU build's own command looks for a package named vllm."""
 
 
 class Server:
@@ -46,11 +48,12 @@ class Server:
         self.url = f"http://127.0.0.1:{(port := free_port('127.0.0.1'))}"
         words = shlex.split(serve_command(PROFILE))
         start = words.index("vllm")
+        [_, _, model, *flags] = words[start:]
         environment = dict(word.split("=", 1) for word in words[:start])
         self._log = log
         with log.open("wb") as output:
             self.process = subprocess.Popen(
-                [Path(sys.executable).with_name("vllm"), *words[start + 1 :], "--port", str(port)],
+                [sys.executable, "-m", API_SERVER, "--model", model, *flags, "--port", str(port)],
                 env={**os.environ, **environment, "VLLM_NO_USAGE_STATS": "1"},
                 stdout=output,
                 stderr=output,

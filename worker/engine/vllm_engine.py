@@ -89,6 +89,7 @@ class VllmEngine:
 
     async def _generate(self, ids: list[int], request: Request) -> "RequestOutput":
         from vllm import SamplingParams, TokensPrompt  # noqa: PLC0415
+        from vllm.exceptions import VLLMClientError  # noqa: PLC0415
         from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams  # noqa: PLC0415
         from vllm.v1.engine.exceptions import EngineDeadError  # noqa: PLC0415
 
@@ -113,7 +114,7 @@ class VllmEngine:
             if self._is_stopping:
                 raise EngineUnavailable("the engine was stopped") from error
             raise EngineCrashed("the engine died") from error
-        except ValueError as error:
+        except (ValueError, VLLMClientError) as error:
             raise RequestRefused(f"the engine refused the request: {error}") from error
         return final
 
