@@ -31,7 +31,7 @@ from worker.errors import EngineCrashed, TriageError
 from worker.replay import begin as beginning
 from worker.replay.select import chosen
 from worker.tickets import read, store
-from worker.tickets.rows import Act, Attempt, Replay, Reply, Rerun, Ticket
+from worker.tickets.rows import Act, Attempt, Replay, Reply, Rerun, Ticket, Writeback
 from worker.tickets.states import Outcome, Queue, State
 
 Receive = Callable[..., int]
@@ -179,6 +179,41 @@ def test_promoting_makes_the_new_reply_current_and_undoing_brings_the_old_one_ba
         ("replay undo", "Cem", None),
     ]
     assert len(said(triage, "replay", "show", 1)[0]["acts"]) == 3
+
+
+def test_a_replay_writes_nothing_back_unless_it_is_promoted_with_write_back(
+    sessions: Sessions,
+    triage: Triage,
+    replied: int,
+    working: Working,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with working():
+        triage("replay", "run", "--by", "Ana")
+    promotion = ("replay", "promote", 1, "--all", "--by", "Ben")
+
+    nowhere = triage(*promotion, "--write-back")
+    monkeypatch.setenv(
+        "TRIAGE_HELPDESKS__GENERIC",
+        '{"url": "https://x.example", "token": "t", "write_back": true}',
+    )
+    triage(*promotion)
+    without = ordered(sessions)
+    triage("replay", "undo", 1, "--all", "--by", "Ben")
+    triage(*promotion, "--write-back")
+
+    assert "no source is written to" in str(nowhere.exception)
+    assert without == []
+    assert ordered(sessions) == [(replied, SECOND_REPLY)]
+
+
+def ordered(sessions: Sessions) -> list[tuple[int, str]]:
+    """The tickets that wait to be written back, each with the reply that goes."""
+    with transaction(sessions) as session:
+        rows = session.execute(
+            select(Writeback.ticket_id, Reply.reply).join(Reply, Reply.id == Writeback.reply_id)
+        )
+        return [(ticket_id, reply) for ticket_id, reply in rows]
 
 
 def test_promotion_leaves_what_people_or_the_helpdesk_did_since_and_says_which(
