@@ -47,7 +47,7 @@ class Challenge:
 
 
 class Intake:
-    """Everything between a webhook's bytes and the queue. Safe to share between threads."""
+    """Everything between a webhook's bytes and the queue. Used from one event loop."""
 
     def __init__(
         self, settings: Settings, sessions: Sessions, announcer: Announcer | Publisher

@@ -6,7 +6,7 @@ that one test class runs over every helpdesk.
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, ClassVar
@@ -61,9 +61,6 @@ class Refusal(Exception):
     def __init__(self, status: int, why: str) -> None:
         super().__init__(why)
         self.status = status
-
-
-Handler = Callable[[Any, Asked], Any]
 
 
 class Twin:
