@@ -63,5 +63,5 @@ def test_every_shipped_profile_loads_and_has_its_prompt(name: str) -> None:
 
 
 def test_an_unknown_profile_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(SettingsError, match="demo, nemo-awq-32k"):
+    with pytest.raises(SettingsError, match="demo, llama-awq-32k"):
         load_profile("gpt")

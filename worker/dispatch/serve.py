@@ -127,7 +127,8 @@ class Service:
             try:
                 renew()
                 look()
-                say_here()
+                if self._is_ready:
+                    say_here()
             except UNAVAILABLE as error:
                 log.warning("postgres_unavailable", error=reason(error))
             self._steer()
@@ -136,8 +137,6 @@ class Service:
 
     def _say_here(self) -> None:
         """Tell other workers and operators of this one while it takes tickets."""
-        if not self._is_ready:
-            return
         with transaction(self._run.sessions) as session:
             store.worker_is_here(
                 session,
