@@ -14,6 +14,8 @@ sys.meta_path[:] = [
 ]
 
 WIDTH, HEIGHT = 720, 280
+MOST_NAMES = 12
+"""Of more than these only some are written below a chart; all stand in the table beside it."""
 COLOURS = ("#3b82f6", "#d97706", "#059669", "#dc2626", "#8b5cf6", "#0891b2")
 STYLE = Style(
     background="transparent",
@@ -37,6 +39,7 @@ PLAIN = {
     "legend_at_bottom": True,
     "show_minor_x_labels": True,
     "no_data_text": "",
+    "truncate_label": -1,
 }
 
 Series = Mapping[str, Sequence[float | None]]
@@ -55,7 +58,8 @@ def lines(names: Sequence[str], series: Series, *, highest: float | None = None)
 
 
 def drawn(chart: pygal.graph.graph.Graph, names: Sequence[str], series: Series) -> str:
-    chart.x_labels = list(names)
+    each = -(-len(names) // MOST_NAMES)
+    chart.x_labels = [name if place % each == 0 else "" for place, name in enumerate(names)]
     for name, values in series.items():
         chart.add(name, list(values))
     return inert(str(chart.render(is_unicode=True, disable_xml_declaration=True)))

@@ -102,7 +102,7 @@ class InventedDesk:
 
     def volume(self, day: datetime, days_ago: int) -> int:
         usual = AT_WEEKENDS if day.weekday() >= 5 else A_DAY
-        mean = usual * (OUTAGE_FACTOR if days_ago == OUTAGE_DAYS_AGO else 1)
+        mean = A_DAY * OUTAGE_FACTOR if days_ago == OUTAGE_DAYS_AGO else usual
         return max(1, round(self.rng.gauss(mean, mean / 10)))
 
     def ticket(self, number: int, at: datetime, days_ago: int, example: Example) -> Past:
