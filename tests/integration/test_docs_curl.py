@@ -2,15 +2,13 @@
 
 import os
 import re
-import socket
 import subprocess
-import threading
 from collections.abc import Iterator
 
 import pytest
-import uvicorn
 
 from tests.conftest import REPOSITORY
+from worker.cli.demo_twins import listening
 from worker.database import Sessions
 from worker.dispatch.publish import Publisher
 from worker.gateway.app import create_app
@@ -29,14 +27,8 @@ def gateway(sessions: Sessions, publisher: Publisher) -> Iterator[str]:
     app = create_app(
         Intake(settings, sessions, publisher), sessions, max_body_bytes=10_000, threads=2
     )
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="off"))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
-        thread.start()
-        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-        server.should_exit = True
-        thread.join()
+    with listening(app) as url:
+        yield url
 
 
 @pytest.mark.parametrize("name", sorted(HELPDESKS))

@@ -96,6 +96,11 @@ def source_of(key: str) -> str:
     return key.replace("_", "/", 1)
 
 
+def key_of(source: str) -> str:
+    """The reverse of `source_of`."""
+    return source.replace("/", "_", 1)
+
+
 def written_back(settings: Settings) -> frozenset[str]:
     """The sources to which replies go back."""
     return frozenset(source_of(key) for key, how in settings.helpdesks.items() if how.write_back)
@@ -107,7 +112,7 @@ def outlet_of(settings: Settings, source: str) -> Outlet:
     Raises:
         SettingsError: it is not in the settings, or something that it needs is missing.
     """
-    key = source.replace("/", "_", 1)
+    key = key_of(source)
     if key not in settings.helpdesks:
         raise SettingsError(
             f"{source} has no API here: set TRIAGE_HELPDESKS__{key.upper()}__URL and __TOKEN"
@@ -123,7 +128,7 @@ def make_ways(settings: Settings) -> dict[str, Way]:
     """
     ways = {}
     for source in sorted(written_back(settings)):
-        how = settings.helpdesks[source.replace("/", "_", 1)]
+        how = settings.helpdesks[key_of(source)]
         ways[source] = Way(outlet_of(settings, source), fields=how.fields, public=how.public)
     return ways
 

@@ -10,6 +10,7 @@ import uvicorn
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+from starlette.types import ASGIApp
 
 from worker.cli.lines import Line
 from worker.database import Sessions, transaction
@@ -36,7 +37,7 @@ class Twins:
 
     def _add(self, name: str, stack: ExitStack) -> None:
         self._twins[name] = TWINS[name]()
-        url = stack.enter_context(listening(self._twins[name]))
+        url = stack.enter_context(listening(self._twins[name].app))
         given = {"url": url, "token": TOKEN, "write_back": True, **SETTINGS.get(name, {})}
         self.settings[name] = HelpdeskApi.model_validate(given)
 
@@ -71,11 +72,12 @@ class Twins:
 
 
 @contextmanager
-def listening(twin: Twin) -> Iterator[str]:
-    """A twin on a port of its own; yields its address."""
+def listening(app: ASGIApp) -> Iterator[str]:
+    """An application on a port of its own; yields its address, which takes connections already."""
     with socket.socket() as server_socket:
         server_socket.bind(("127.0.0.1", 0))
-        config = uvicorn.Config(twin.app, log_level="warning", lifespan="off")
+        server_socket.listen()
+        config = uvicorn.Config(app, log_level="warning", lifespan="off")
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [server_socket]})
         thread.start()

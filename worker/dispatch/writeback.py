@@ -55,20 +55,22 @@ class WriteBack:
             job = store.take_write_back(session, self._source, lease_s=LEASE_S)
         if job is None:
             return None
+        wait_s = 0.0
         try:
-            outcome, wait_s = self._write(job)
+            outcome = self._write(job)
         except OutletBusy as error:
-            outcome, wait_s = self._put_off(job, error, wait_s=error.wait_s), error.wait_s
+            wait_s = error.wait_s
+            outcome = self._put_off(job, error, wait_s=wait_s)
         except (OutletGone, OutletRefused) as error:
-            outcome, wait_s = self._end(job, "failed", reason=str(error)), 0.0
+            outcome = self._end(job, "failed", reason=str(error))
         except OutletError as error:
-            outcome, wait_s = self._put_off(job, error, wait_s=pause_s(job, error)), 0.0
+            outcome = self._put_off(job, error, wait_s=pause_s(job, error))
         except UNAVAILABLE:
             raise
         except Exception as error:  # an answer nobody expected must not end the source's thread
             log.exception("write_back_failed", source=self._source, ticket_id=job.ticket_id)
             told = OutletError(f"unexpected {type(error).__name__}: see the log")
-            outcome, wait_s = self._put_off(job, told, wait_s=pause_s(job, told)), 0.0
+            outcome = self._put_off(job, told, wait_s=pause_s(job, told))
         metrics.WRITEBACKS.labels(self._source, outcome).inc()
         log.info("written_back", source=self._source, ticket_id=job.ticket_id, outcome=outcome)
         return wait_s
@@ -84,15 +86,15 @@ class WriteBack:
             if stopped(LOOK_S if wait_s is None else wait_s):
                 return
 
-    def _write(self, job: Job) -> tuple[str, float]:
+    def _write(self, job: Job) -> str:
         if not job.is_current:
-            return self._end(job, "skipped", reason="the ticket shows another reply now"), 0.0
+            return self._end(job, "skipped", reason="the ticket shows another reply now")
         draft = self._draft(job)
         remote = self._way.outlet.look(draft.external_id, draft.marker)
         if remote.touched:
-            return self._end(job, "skipped", reason="a person has answered meanwhile"), 0.0
+            return self._end(job, "skipped", reason="a person has answered meanwhile")
         remote_id = self._way.outlet.write(draft, remote)
-        return self._end(job, "done", remote_id=remote_id), 0.0
+        return self._end(job, "done", remote_id=remote_id)
 
     def _draft(self, job: Job) -> Draft:
         return Draft(

@@ -5,11 +5,10 @@ The secret is the APP_KEY of FreeScout's .env: its signing key is made from it.
 
 import hashlib
 from datetime import datetime
-from html import escape
 from typing import Any
 
 from schemas.ticket import GenericTicket, IncomingTicket
-from worker.helpdesk import signatures, threads
+from worker.helpdesk import signatures, text, threads
 from worker.helpdesk.contract import Helpdesk, Webhook
 
 SIGNATURE, EVENT = "x-freescout-signature", "x-freescout-event"
@@ -28,7 +27,7 @@ class FreeScout(Helpdesk):
         return threads.read(payload, source=self.name, event=webhook.headers.get(EVENT, ""))
 
     def compose(self, ticket: GenericTicket) -> dict[str, Any]:
-        lines = "<br>".join(escape(line) for line in ticket.body.split("\n"))
+        lines = text.as_html(ticket.body)
         return {
             "id": ticket.id,
             "subject": ticket.subject,

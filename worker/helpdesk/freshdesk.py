@@ -7,7 +7,6 @@ Its ids come as numbers or as text, and its body wrapped in `freshdesk_webhook` 
 import base64
 import binascii
 from datetime import datetime
-from html import escape
 from typing import Any
 
 from pydantic import Field
@@ -65,7 +64,7 @@ class Freshdesk(Helpdesk):
         return parse(IncomingTicket, {**incoming, "delivery_key": key})
 
     def compose(self, ticket: GenericTicket) -> dict[str, Any]:
-        lines = "<br>".join(escape(line) for line in ticket.body.split("\n"))
+        lines = text.as_html(ticket.body)
         return {
             "freshdesk_webhook": {
                 "ticket_id": ticket.id,

@@ -4,7 +4,6 @@ While a webhook is set up Front sends `X-Front-Challenge` and wants its value ba
 """
 
 from datetime import datetime
-from html import escape
 from typing import Any
 
 from pydantic import Field
@@ -94,7 +93,7 @@ class Front(Helpdesk):
         )
 
     def compose(self, ticket: GenericTicket) -> dict[str, Any]:
-        lines = "<br>".join(escape(line) for line in ticket.body.split("\n"))
+        lines = text.as_html(ticket.body)
         message = {
             "id": f"msg_{ticket.id}",
             "is_inbound": True,

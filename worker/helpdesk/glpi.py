@@ -6,7 +6,6 @@ administrator change the body, so unknown ones are ignored.
 """
 
 from datetime import datetime
-from html import escape
 from typing import Any
 
 from pydantic import Field
@@ -77,7 +76,7 @@ class Glpi(Helpdesk):
         )
 
     def compose(self, ticket: GenericTicket) -> dict[str, Any]:
-        lines = "<br>".join(escape(line) for line in ticket.body.split("\n"))
+        lines = text.as_html(ticket.body)
         item = {"id": ticket.id, "name": ticket.subject, "content": f"<p>{lines}</p>"}
         return {"event": "new", "item": item}
 

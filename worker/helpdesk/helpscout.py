@@ -4,11 +4,10 @@ Help Scout sends no id of the delivery: event, conversation, thread and time mak
 """
 
 from datetime import datetime
-from html import escape
 from typing import Any
 
 from schemas.ticket import GenericTicket, IncomingTicket
-from worker.helpdesk import signatures, threads
+from worker.helpdesk import signatures, text, threads
 from worker.helpdesk.contract import Helpdesk, Webhook
 
 SIGNATURE, EVENT = "x-helpscout-signature", "x-helpscout-event"
@@ -27,7 +26,7 @@ class HelpScout(Helpdesk):
         return threads.read(payload, source=self.name, event=webhook.headers.get(EVENT, ""))
 
     def compose(self, ticket: GenericTicket) -> dict[str, Any]:
-        lines = "<br>".join(escape(line) for line in ticket.body.split("\n"))
+        lines = text.as_html(ticket.body)
         return {
             "id": ticket.id,
             "subject": ticket.subject,

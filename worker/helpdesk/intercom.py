@@ -97,7 +97,7 @@ class Intercom(Helpdesk):
         )
 
     def compose(self, ticket: GenericTicket) -> dict[str, Any]:
-        lines = "<br>".join(escape(line) for line in ticket.body.split("\n"))
+        lines = text.as_html(ticket.body)
         source = {
             "id": f"{ticket.id}1",
             "subject": f"<p>{escape(ticket.subject)}</p>",

@@ -9,6 +9,7 @@ import re
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
+from html import escape
 
 from inscriptis import get_text
 from inscriptis.css_profiles import CSS_PROFILES
@@ -124,6 +125,11 @@ def from_html(html: str) -> str:
         if text := as_text(html, config):
             return text
     return " ".join(TAG.sub(" ", html).split())  # nested deeper than a parser goes
+
+
+def as_html(text: str) -> str:
+    """Plain text as HTML, its lines kept."""
+    return "<br>".join(escape(line) for line in text.split("\n"))
 
 
 def as_text(html: str, config: ParserConfig) -> str:

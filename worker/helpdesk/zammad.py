@@ -5,7 +5,6 @@ from news. It names no event; article and sender say what happened.
 """
 
 from datetime import datetime
-from html import escape
 from typing import Any
 
 from pydantic import AwareDatetime, Field
@@ -90,7 +89,7 @@ class Zammad(Helpdesk):
             },
             "article": {
                 "id": f"{ticket.id}-1",
-                "body": "<br>".join(escape(line) for line in ticket.body.split("\n")),
+                "body": text.as_html(ticket.body),
                 "content_type": "text/html",
                 "sender": "Customer",
                 "internal": False,

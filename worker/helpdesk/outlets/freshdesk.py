@@ -5,9 +5,9 @@ Tags overwrite, so those that are there are sent along.
 
 from collections.abc import Iterator
 from datetime import datetime
-from html import escape
 from typing import Any
 
+from worker.helpdesk import text
 from worker.helpdesk.outlets.api import Api, marked
 from worker.helpdesk.outlets.contract import Draft, Remote
 
@@ -44,8 +44,10 @@ class FreshdeskOutlet:
         if remote.ours:
             return remote.ours
         if draft.public:
-            return str(self._api.post(f"{path}/reply", {"body": as_html(draft.signed_reply)})["id"])
-        note = {"body": as_html(draft.note), "private": True}
+            return str(
+                self._api.post(f"{path}/reply", {"body": text.as_html(draft.signed_reply)})["id"]
+            )
+        note = {"body": text.as_html(draft.note), "private": True}
         return str(self._api.post(f"{path}/notes", note)["id"])
 
     def recent(self, since: datetime) -> Iterator[dict[str, Any]]:
@@ -72,7 +74,3 @@ class FreshdeskOutlet:
             if len(found) < PAGE:
                 return
             number += 1
-
-
-def as_html(text: str) -> str:
-    return "<br>".join(escape(line) for line in text.split("\n"))

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from worker.helpdesk.twins.server import Asked, Said, Twin, TwinTicket, bearer, one_of, required
+from worker.helpdesk.twins.server import Asked, Twin, TwinTicket, bearer, one_of, required
+from worker.helpdesk.twins.threads import thread
 
 
 class HelpScoutTwin(Twin):
@@ -48,11 +49,3 @@ def as_sent(ticket: TwinTicket) -> dict[str, Any]:
         "primaryCustomer": {"id": 1, "email": "ana@example.org"},
         "_embedded": {"threads": [thread(one) for one in ticket.said]},
     }
-
-
-def thread(said: Said) -> dict[str, Any]:
-    kind = "customer" if said.by == "customer" else "message" if said.public else "note"
-    kind = "message" if said.draft else kind
-    return {"id": said.id, "type": kind, "body": said.body,
-            "state": "draft" if said.draft else "published",
-            "createdAt": f"2026-11-24T10:00:{said.id % 60:02}Z"}  # fmt: skip
