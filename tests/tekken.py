@@ -22,9 +22,13 @@ NEMO = Path(mistral_common.__file__).parent / "data" / "tekken_240718.json"
 def tekken_encoder() -> PromptEncoder:
     """Our encoder over Nemo's vocabulary and the chat template that belongs to it."""
     with tempfile.TemporaryDirectory() as directory, warnings.catch_warnings(action="ignore"):
-        model = Path(directory)
-        shutil.copy(NEMO, model / "tekken.json")
-        (model / "chat_template.jinja").write_text(convert_tokenizer_to_chat_template(str(NEMO)))
-        (model / "config.json").write_text(json.dumps({"model_type": "mistral"}))
-        (model / "tokenizer_config.json").write_text(json.dumps({"bos_token": "<s>"}))
-        return PromptEncoder(model, shape=load_profile("nemo-awq-32k").prompt_shape)
+        write_tokenizer(Path(directory))
+        return PromptEncoder(directory, shape=load_profile("nemo-awq-32k").prompt_shape)
+
+
+def write_tokenizer(model: Path) -> None:
+    """What Nemo's repository has beside its weights."""
+    shutil.copy(NEMO, model / "tekken.json")
+    (model / "chat_template.jinja").write_text(convert_tokenizer_to_chat_template(str(NEMO)))
+    (model / "config.json").write_text(json.dumps({"model_type": "mistral"}))
+    (model / "tokenizer_config.json").write_text(json.dumps({"bos_token": "<s>"}))

@@ -107,6 +107,10 @@ class Settings(BaseSettings):
         "serve`, with commas, that run the profile's model (docs/profiles.md); the worker then has "
         "no engine of its own. Empty: the engine runs in the worker.",
     )  # fmt: skip
+    gates: Path = Field(
+        Path("var/gates"),
+        description="Where `triage quality gate` keeps its results, for `triage doctor --profile`.",
+    )
     scripted_latency_s: float = Field(
         0.0, ge=0, description="Seconds the `scripted` engine takes for a ticket."
     )

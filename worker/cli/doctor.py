@@ -3,19 +3,20 @@
 import importlib.util
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.text import Text
 from sqlalchemy import text
 
-from worker.cli import compose, desks
+from worker.cli import compose, desks, preflight
 from worker.database import UNAVAILABLE, opened, reason, transaction
 from worker.dispatch.publish import BROKER_DOWN
+from worker.engine.preflight import Seen
 from worker.engine.profiles import load_profile
-from worker.errors import SettingsError
+from worker.errors import SettingsError, TriageError
 from worker.local import addresses
 from worker.settings import Settings, load_settings
 from worker.triage.prompts import available_versions
@@ -24,29 +25,36 @@ FREE_GB = 2.0
 SKEW_S = 2.0
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """What a look at one thing found; `fix` says what to do, None if nothing has to be done."""
-
-    what: str
-    found: str
-    fix: str | None = None
-
-
-def doctor() -> None:
-    """Look at settings, database, schema, broker, engine profile, disk and clock.
+def doctor(
+    *,
+    profile: Annotated[
+        str | None,
+        typer.Option(help="Look at this profile, its model and the card instead of the services."),
+    ] = None,
+    strict: Annotated[
+        bool, typer.Option(help="Warnings are refusals: a quality gate must have been passed.")
+    ] = False,
+) -> None:
+    """Look at settings, database, schema, broker, engine, disk and clock; or at a profile.
 
     Each line that is not well says what to do. Exit code 1: one is not.
     """
-    seen = list(look())
     console = Console(highlight=False, soft_wrap=True)
-    for one in seen:
-        mark = Text("✗ ", "bold red") if one.fix else Text("✓ ", "green")
-        console.print(Text.assemble(mark, (f"{one.what}: ", "bold"), one.found))
+    is_well = True
+    looks = preflight.look(load_settings(profile=profile), strict=strict) if profile else look()
+    for one in looks:
+        console.print(Text.assemble(mark(one), (f"{one.what}: ", "bold"), one.found))
         if one.fix:
             console.print(Text(f"    {one.fix}"))
-    if any(one.fix for one in seen):
+        is_well = is_well and (one.fix is None or one.is_warning)
+    if not is_well:
         raise typer.Exit(1)
+
+
+def mark(seen: Seen) -> Text:
+    if seen.fix is None:
+        return Text("✓ ", "green")
+    return Text("! ", "bold yellow") if seen.is_warning else Text("✗ ", "bold red")
 
 
 def look() -> Iterator[Seen]:
@@ -105,12 +113,24 @@ def engine(settings: Settings) -> Iterator[Seen]:
         yield Seen("engine", "scripted: writes what a script says, no model")
         return
     profile = load_profile(settings.profile)
+    if settings.servers:
+        yield servers(settings)
+        return
     has_vllm = importlib.util.find_spec("vllm") is not None
     fix = None if has_vllm else "install it: `make setup`; a machine without workers needs none"
     yield Seen("engine", f"profile {profile.name}, vLLM {'is' if has_vllm else 'not'} there", fix)
     is_known = profile.prompt_version in available_versions()
     known = ", ".join(available_versions())
     yield Seen("prompt", profile.prompt_version, None if is_known else f"there are only {known}")
+
+
+def servers(settings: Settings) -> Seen:
+    try:
+        engine = compose.engine_maker(settings)()
+    except TriageError as error:
+        return Seen("servers", str(error), "start them, or correct TRIAGE_SERVERS")
+    engine.stop()
+    return Seen("servers", f"{settings.servers}: {engine.identity.engine_version}")
 
 
 def taxonomy(settings: Settings) -> Iterator[Seen]:

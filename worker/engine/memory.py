@@ -52,6 +52,8 @@ class Shape:
     vocabulary: int
     tied: bool
     max_context: int
+    rope_base: float = 10_000.0
+    tekken: bool = False
 
     @classmethod
     def of_config(cls, path: Path) -> Self:

@@ -30,13 +30,10 @@ class PromptEncoder:
         `shape` is what the template must make of `{instruction}` and `{ticket}`.
 
         Raises:
-            SettingsError: it makes something else of them: the template is another model's.
+            SettingsError: it makes something else of them (the template is another model's), or
+                the model is not here and cannot be downloaded.
         """
-        tokenizer = PreTrainedTokenizerFast.from_pretrained(
-            model,
-            revision=revision or "main",
-            fix_mistral_regex=True,  # Mistral's published tokenizer.json splits words wrongly
-        )
+        tokenizer = load_tokenizer(model, revision)
         messages = [
             {"role": "system", "content": INSTRUCTION},
             {"role": "user", "content": TICKET},
@@ -90,6 +87,25 @@ class PromptEncoder:
     @staticmethod
     def _ids(tokenizer: Tokenizer, text: str) -> list[int]:
         return list(tokenizer.encode(text, add_special_tokens=False).ids) if text else []
+
+
+def load_tokenizer(model: Path | str, revision: str | None) -> PreTrainedTokenizerFast:
+    """
+    Raises:
+        SettingsError: the model is not here and cannot be downloaded.
+    """
+    try:
+        tokenizer: PreTrainedTokenizerFast = PreTrainedTokenizerFast.from_pretrained(
+            model,
+            revision=revision or "main",
+            fix_mistral_regex=True,  # Mistral's published tokenizer.json splits words wrongly
+        )
+    except OSError as error:
+        raise SettingsError(
+            f"{model} has no tokenizer here, and the hub gives none: `hf download {model}` where "
+            "the hub can be reached, or name a folder as `model` in the profile"
+        ) from error
+    return tokenizer
 
 
 def render(tokenizer: PreTrainedTokenizerFast, messages: list[dict[str, str]]) -> str:

@@ -20,6 +20,8 @@ from uuid import uuid4
 from worker import logs
 from worker.engine.arguments import engine_arguments
 from worker.engine.contract import Generation, Identity, Request, Token
+from worker.engine.machine import this_machine
+from worker.engine.preflight import refuse_what_cannot_start
 from worker.engine.profiles import Profile
 from worker.engine.tokens import PromptEncoder
 from worker.errors import (
@@ -51,10 +53,12 @@ class VllmEngine:
         """Load the model.
 
         Raises:
+            SettingsError: the profile cannot run here; it says what to change.
             EngineUnavailable: vLLM could not start; its own message follows.
         """
         started = time.monotonic()
         os.environ.update(environment(profile))
+        refuse_what_cannot_start(profile, this_machine())
         self.profile = profile
         self._is_stopping = False
         self._encoder = PromptEncoder(

@@ -1,0 +1,222 @@
+"""`triage doctor --profile`: what does not fit together is told, with what to change."""
+
+import json
+import shutil
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from tests.conftest import REPOSITORY
+from tests.tekken import write_tokenizer
+from worker.cli.main import app
+from worker.engine import preflight
+from worker.engine.checkpoint import Checkpoint
+from worker.engine.machine import Machine
+from worker.engine.preflight import Seen
+from worker.engine.profiles import Profile, load_profile
+from worker.errors import SettingsError
+from worker.quality.gate import compare
+from worker.quality.records import GateRecord
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # torch and vLLM warn while they are imported
+
+ADA = Machine("0.33.0", "NVIDIA GeForce RTX 4090", 89, 25.4)
+AMPERE = Machine("0.33.0", "NVIDIA A10", 86, 24.1)
+PASCAL = Machine("0.33.0", "Tesla P40", 61, 25.6)
+SMALL = Machine("0.33.0", "NVIDIA L4 (half)", 89, 10.0)
+CPU = Machine("0.32.0", "CPU", None, 24.0)
+
+NEMO = {
+    "model_type": "mistral",
+    "hidden_size": 5120,
+    "max_position_embeddings": 131072,
+    "rope_theta": 1000000.0,
+    "sliding_window": None,
+    "quantization_config": {"quant_method": "awq", "bits": 4},
+}
+
+
+def wrong(seen: list[Seen]) -> dict[str, str]:
+    """What is not well, with what to do about it."""
+    return {one.what: one.fix for one in seen if one.fix and not one.is_warning}
+
+
+def on(machine: Machine, name: str) -> dict[str, str]:
+    return wrong(list(preflight.of_machine(load_profile(name), machine)))
+
+
+@pytest.fixture(scope="module")
+def nemo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("nemo")
+    write_tokenizer(folder)
+    return folder
+
+
+def checked(nemo: Path, **changes: Any) -> dict[str, str]:
+    profile = load_profile("nemo-awq-32k")
+    checkpoint = Checkpoint(nemo, {**NEMO, **changes})
+    return wrong(list(preflight.of_checkpoint(profile, checkpoint)))
+
+
+@pytest.mark.parametrize(
+    ("machine", "name", "what"),
+    [
+        (ADA, "nemo-awq-32k", []),
+        (ADA, "nemo-awq-128k", []),
+        (ADA, "nemo-fp8-128k", ["memory"]),  # 24.7 of 23.9 GB
+        (AMPERE, "nemo-awq-32k", []),
+        (PASCAL, "nemo-awq-32k", ["kernel"]),
+        (SMALL, "nemo-awq-32k", ["memory"]),
+        (CPU, "nemo-awq-32k", ["kernel", "memory"]),
+        (CPU, "demo", []),
+    ],
+)
+def test_a_profile_is_held_against_the_machine(
+    machine: Machine, name: str, what: list[str]
+) -> None:
+    assert list(on(machine, name)) == what
+
+
+def test_a_model_that_does_not_fit_is_refused_with_what_to_change() -> None:
+    with pytest.raises(SettingsError, match=r"takes 11.\d GB of 9.5 GB .*; see `triage plan`"):
+        preflight.refuse_what_cannot_start(load_profile("nemo-awq-32k"), SMALL)
+
+
+def test_a_version_that_nobody_tried_is_a_warning() -> None:
+    old = Machine("0.19.1", ADA.device, ADA.capability, ADA.memory_gb)
+
+    [version, *_] = preflight.of_machine(load_profile("nemo-awq-32k"), old)
+
+    assert version.is_warning
+    assert version.fix
+
+
+def test_a_quantization_that_vllm_does_not_know_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    made_up = load_profile("nemo-awq-32k").model_copy(update={"quantization": "int1"})
+
+    assert preflight.kernel(made_up, ADA).fix
+
+
+def test_nemos_own_files_are_well(nemo: Path) -> None:
+    assert checked(nemo) == {}
+
+
+@pytest.mark.parametrize(
+    ("changes", "what"),
+    [
+        ({"rope_theta": 10_000.0}, "RoPE base"),
+        ({"rope_theta": None, "rope_parameters": {"rope_theta": 10_000.0}}, "RoPE base"),
+        ({"max_position_embeddings": 8_192}, "context"),
+        ({"sliding_window": 4_096}, "context"),
+        ({"quantization_config": {"quant_method": "gptq"}}, "weights"),
+        ({"quantization_config": None}, "weights"),
+    ],
+)
+def test_another_models_config_is_told(nemo: Path, changes: dict[str, Any], what: str) -> None:
+    assert list(checked(nemo, **changes)) == [what]
+
+
+def test_another_models_chat_template_is_told(nemo: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(nemo, tmp_path / "model")
+    (folder / "chat_template.jinja").write_text(
+        "{{ bos_token }}{% for m in messages %}[INST] {{ m.content }} [/INST]{% endfor %}"
+    )
+
+    assert list(checked(folder)) == ["chat template"]
+
+
+def test_a_tokenizer_that_is_not_tekken_is_told(nemo: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(REPOSITORY / "models/demo", folder, ignore=shutil.ignore_patterns("*.py"))
+
+    assert list(checked(folder)) == ["tokenizer"]
+
+
+def test_a_missing_checkpoint_is_told_with_the_command_that_gets_it() -> None:
+    with pytest.raises(SettingsError, match="hf download casperhansen/mistral-nemo"):
+        Checkpoint.of(load_profile("nemo-awq-32k"))
+
+
+def demo() -> tuple[Profile, str]:
+    profile = load_profile("demo")
+    return profile, Checkpoint.of(profile).build(profile)
+
+
+def test_a_build_is_its_files_and_how_they_run(tmp_path: Path) -> None:
+    profile, build = demo()
+    folder = tmp_path / "model"
+    shutil.copytree(REPOSITORY / "models/demo", folder)
+    config = json.loads((folder / "config.json").read_text())
+    copied = Checkpoint(folder, config).build(profile)
+    in_fp8 = Checkpoint(folder, config).build(profile.model_copy(update={"kv_cache_dtype": "fp8"}))
+    weights = bytearray((folder / "model.safetensors").read_bytes())
+    weights[-1] ^= 1
+    (folder / "model.safetensors").write_bytes(weights)
+
+    assert copied == build
+    assert len({build, in_fp8, Checkpoint(folder, config).build(profile)}) == 3
+
+
+def on_file(folder: Path, candidate: list[float], *, version: str) -> None:
+    _, build = demo()
+    GateRecord(
+        build=build, candidate="demo", reference="full", engine_version=f"vllm {version}",
+        cases_file="holdout.jsonl", cases="0" * 64, margin=0.01,
+        comparison=compare(candidate, [1.0] * len(candidate)), at=datetime.now(UTC),
+    ).write(folder)  # fmt: skip
+
+
+def doctor(*options: str) -> tuple[int, str]:
+    found = CliRunner().invoke(app, ["doctor", "--profile", "demo", *options])
+    return found.exit_code, found.output
+
+
+def test_without_a_gate_on_file_doctor_warns_and_strictly_refuses() -> None:
+    code, output = doctor()
+    strict_code, _ = doctor("--strict")
+
+    assert (code, strict_code) == (0, 1)
+    assert "! quality gate: none of this build" in output
+
+
+def test_a_gate_that_was_passed_by_this_build_satisfies_a_strict_doctor(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRIAGE_GATES", str(tmp_path))
+    on_file(tmp_path, [1.0] * 400, version="0.32.0")
+
+    code, output = doctor("--strict")
+
+    assert code == 0, output
+    assert "passed against full on 400 cases (vllm 0.32.0" in output
+
+
+def test_a_gate_under_another_vllm_is_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRIAGE_GATES", str(tmp_path))
+    on_file(tmp_path, [1.0] * 400, version="0.30.0")
+
+    assert doctor()[0] == 0
+    assert doctor("--strict")[0] == 1
+
+
+def test_a_gate_that_was_failed_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRIAGE_GATES", str(tmp_path))
+    on_file(tmp_path, [0.0, 1.0] * 200, version="0.32.0")
+
+    code, output = doctor()
+
+    assert code == 1
+    assert "failed against full on holdout.jsonl" in output
+
+
+def test_a_file_that_is_no_gate_is_refused(tmp_path: Path) -> None:
+    _, build = demo()
+    (tmp_path / f"{build[:16]}-1.json").write_text("{}")
+
+    with pytest.raises(SettingsError, match="is no result of a gate"):
+        GateRecord.read_all(tmp_path, build)

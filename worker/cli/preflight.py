@@ -1,0 +1,62 @@
+"""`triage doctor --profile`: is all there that a profile needs?"""
+
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from worker.engine.checkpoint import Checkpoint
+from worker.engine.machine import Machine, this_machine
+from worker.engine.preflight import Seen, free_memory, of_checkpoint, of_machine
+from worker.engine.profiles import Profile, load_profile
+from worker.errors import SettingsError
+from worker.quality.records import GateRecord
+from worker.settings import Settings
+
+
+def look(settings: Settings, *, strict: bool) -> Iterator[Seen]:
+    """Look at one thing after another; with `strict` a warning is a refusal."""
+    profile = load_profile(settings.profile)
+    for seen in look_at(profile, settings):
+        yield replace(seen, is_warning=seen.is_warning and not strict)
+
+
+def look_at(profile: Profile, settings: Settings) -> Iterator[Seen]:
+    yield Seen("profile", profile.name)
+    os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")  # what it says at its import is noise here
+    try:
+        machine = this_machine()
+    except SettingsError as error:
+        yield Seen("vLLM", str(error), "run this where workers run")
+        return
+    yield from of_machine(profile, machine)
+    if profile.plan and machine.has_gpu:
+        yield free_memory(profile, machine)
+    try:
+        checkpoint = Checkpoint.of(profile)
+    except SettingsError as error:
+        yield Seen("checkpoint", "not here", str(error))
+        return
+    yield from of_checkpoint(profile, checkpoint)
+    if checkpoint.quantization:
+        yield gate(profile, checkpoint, machine, settings.gates)
+
+
+def gate(profile: Profile, checkpoint: Checkpoint, machine: Machine, folder: Path) -> Seen:
+    """A quantized build answers worse than its reference, or not: only measuring says which."""
+    how = f"`triage quality gate --candidate {profile.name} --reference … --tickets FILE`"
+    records = GateRecord.read_all(folder, checkpoint.build(profile))
+    if not records:
+        return Seen("quality gate", f"none of this build in {folder}", how, is_warning=True)
+    for one in records:
+        if not one.has_passed:
+            found = f"{one.comparison.verdict} against {one.reference} on {one.cases_file}"
+            return Seen("quality gate", found, f"take another build, or more cases: {how}")
+    last = max(records, key=lambda one: one.at)
+    found = (
+        f"passed against {last.reference} on {last.comparison.cases:,} cases "
+        f"({last.engine_version}, {last.at:%Y-%m-%d})"
+    )
+    is_same = last.engine_version == f"vllm {machine.vllm}"
+    fix = None if is_same else f"vLLM is another one now: {how}"
+    return Seen("quality gate", found, fix, is_warning=True)

@@ -1,0 +1,100 @@
+"""A model's files on this machine: where they are, what they say, and which build they make."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from worker.engine.profiles import Profile
+from worker.errors import SettingsError
+
+DECIDING = ("config.json", "tokenizer.json", "*.safetensors")
+"""The files that decide what a model writes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """The folder of a model, and its `config.json`."""
+
+    folder: Path
+    config: dict[str, Any]
+
+    @classmethod
+    def of(cls, profile: Profile) -> Self:
+        """Find the profile's model: a folder, or what was downloaded from the hub before.
+
+        Raises:
+            SettingsError: it is not on this machine.
+        """
+        folder = Path(profile.model_path)
+        if not folder.is_dir():
+            folder = downloaded(profile)
+        try:
+            return cls(folder, json.loads((folder / "config.json").read_text("utf-8")))
+        except (OSError, ValueError) as error:
+            raise SettingsError(f"{folder} has no config.json that can be read: {error}") from error
+
+    @property
+    def rope_base(self) -> float | None:
+        """The base of the rotary position embedding (`rope_theta`), wherever it is written."""
+        for place in (self.config, self.config.get("rope_parameters") or {}):
+            if place.get("rope_theta"):
+                return float(place["rope_theta"])
+        return None
+
+    @property
+    def context(self) -> int:
+        """Tokens that the model was made for; 0 if it does not say."""
+        return int(self.config.get("max_position_embeddings") or 0)
+
+    @property
+    def window(self) -> int | None:
+        """Tokens that a token looks back to; None: all (full attention)."""
+        if self.config.get("use_sliding_window") is False:
+            return None
+        found = self.config.get("sliding_window")
+        return int(found) if found else None
+
+    @property
+    def quantization(self) -> str | None:
+        """How its weights are kept (`awq`, …); None: in 16 bits."""
+        return (self.config.get("quantization_config") or {}).get("quant_method")
+
+    def build(self, profile: Profile) -> str:
+        """SHA-256 over what decides the answers: the files, and how the profile runs them.
+
+        Reads all weights: seconds for each ten gigabytes.
+        """
+        digest = hashlib.sha256()
+        for word in (profile.quantization, profile.kv_cache_dtype, profile.dtype):
+            digest.update(word.encode() + b"\0")
+        for path in self._deciding_files():
+            with path.open("rb") as file:
+                found = hashlib.file_digest(file, "sha256").digest()
+            digest.update(path.name.encode() + b"\0" + found)
+        return digest.hexdigest()
+
+    def _deciding_files(self) -> Iterator[Path]:
+        for pattern in DECIDING:
+            yield from sorted(self.folder.glob(pattern))
+
+
+def downloaded(profile: Profile) -> Path:
+    """
+    Raises:
+        SettingsError: it was not.
+    """
+    from huggingface_hub import snapshot_download  # noqa: PLC0415  # only where models are
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError  # noqa: PLC0415
+
+    try:
+        return Path(
+            snapshot_download(profile.model, revision=profile.revision, local_files_only=True)
+        )
+    except (LocalEntryNotFoundError, HFValidationError) as error:
+        raise SettingsError(
+            f"{profile.model} is not on this machine: `hf download {profile.model}`, or name a "
+            "folder as `model` in the profile"
+        ) from error

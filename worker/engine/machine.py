@@ -1,0 +1,66 @@
+"""What this machine has for an engine: vLLM, a card, its memory, kernels for quantized weights."""
+
+from dataclasses import dataclass
+
+import psutil
+
+from worker.engine.memory import GB
+from worker.errors import SettingsError
+
+CPU_KERNELS = ("awq",)
+"""Quantizations that vLLM's CPU build runs, as tried with the demonstration model."""
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """`capability` is CUDA's, times ten (89 is Ada); None without a GPU. Memory is the card's,
+    without a GPU the machine's.
+    """
+
+    vllm: str
+    device: str
+    capability: int | None
+    memory_gb: float
+
+    @property
+    def has_gpu(self) -> bool:
+        return self.capability is not None
+
+
+def this_machine() -> Machine:
+    """Look at this machine; starts nothing on the card.
+
+    Raises:
+        SettingsError: no vLLM is installed.
+    """
+    try:
+        import vllm  # noqa: PLC0415  # seconds of imports that only a worker should pay for
+        from vllm.platforms import current_platform  # noqa: PLC0415
+    except ImportError as error:
+        raise SettingsError("no vLLM is installed here: `make setup`") from error
+    if current_platform.is_cpu():
+        return Machine(vllm.__version__, "CPU", None, psutil.virtual_memory().total / GB)
+    capability = current_platform.get_device_capability()
+    return Machine(
+        vllm=vllm.__version__,
+        device=str(current_platform.get_device_name()),
+        capability=capability.to_int() if capability else 0,
+        memory_gb=current_platform.get_device_total_memory() / GB,
+    )
+
+
+def free_gb() -> float:
+    """Memory of the card that nobody has taken, in GB."""
+    import torch  # noqa: PLC0415
+
+    return float(torch.cuda.mem_get_info()[0]) / GB
+
+
+def least_capability(quantization: str) -> int | None:
+    """The compute capability that vLLM's kernels for it need; None: it does not know it."""
+    from vllm.model_executor.layers.quantization import get_quantization_config  # noqa: PLC0415
+
+    try:
+        return int(get_quantization_config(quantization).get_min_capability())
+    except ValueError:
+        return None

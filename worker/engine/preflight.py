@@ -1,0 +1,156 @@
+"""Is all there that a profile needs? Looked at before an engine is started, and before a card is
+trusted with tickets (`triage doctor --profile`).
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from worker.engine.arguments import unknown_arguments
+from worker.engine.checkpoint import Checkpoint
+from worker.engine.machine import CPU_KERNELS, Machine, free_gb, least_capability
+from worker.engine.memory import Plan
+from worker.engine.profiles import Profile
+from worker.engine.tokens import PromptEncoder
+from worker.errors import SettingsError
+
+TRIED_VLLM = ("0.32.", "0.33.")
+"""The versions in the locks: on others nobody has run the tests."""
+
+FP8_CAPABILITY = 89
+"""From here on (Ada, Hopper) cards calculate in FP8; older ones only keep the weights in it."""
+
+PROBE = (
+    "Meine Bestellung 4711 fehlt. J'attends déjà. 注文が届きません。退款在哪里？ I can't!"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a look at one thing found; `fix` says what to do, None if nothing has to be done."""
+
+    what: str
+    found: str
+    fix: str | None = None
+    is_warning: bool = False
+
+
+def refuse_what_cannot_start(profile: Profile, machine: Machine) -> None:
+    """
+    Raises:
+        SettingsError: the profile cannot run on this machine; it says why, and what to change.
+    """
+    for seen in of_machine(profile, machine):
+        if seen.fix and not seen.is_warning:
+            raise SettingsError(f"profile {profile.name}: {seen.what}: {seen.found}; {seen.fix}")
+
+
+def of_machine(profile: Profile, machine: Machine) -> Iterator[Seen]:
+    """Hold a profile against vLLM and the card."""
+    tried = ", ".join(f"{version}x" for version in TRIED_VLLM)
+    is_tried = machine.vllm.startswith(TRIED_VLLM)
+    fix = None if is_tried else f"tried are {tried}: run `make test` with this one"
+    yield Seen("vLLM", machine.vllm, fix, is_warning=True)
+    for name in unknown_arguments(profile):
+        yield Seen("vLLM", f"has no argument {name}", "take the vLLM of requirements/")
+    yield kernel(profile, machine)
+    if profile.plan:
+        yield memory(profile.plan, machine)
+
+
+def kernel(profile: Profile, machine: Machine) -> Seen:
+    wanted = profile.quantization
+    if machine.capability is None:
+        fix = None if wanted in CPU_KERNELS else (
+            f"a CPU runs {', '.join(CPU_KERNELS)} only: take a machine with a GPU, a server "
+            "(TRIAGE_SERVERS), or TRIAGE_PROFILE=demo"
+        )  # fmt: skip
+        return Seen("kernel", f"{wanted} on a CPU", fix)
+    least = least_capability(wanted)
+    if least is None:
+        return Seen("kernel", f"vLLM does not know {wanted}", "name another `quantization`")
+    if machine.capability < least:
+        has = f"{machine.device} has {machine.capability / 10:.1f}"
+        return Seen("kernel", f"{wanted} needs compute capability {least / 10:.1f}, {has}",
+                    "take a newer card")  # fmt: skip
+    slow = wanted == "fp8" and machine.capability < FP8_CAPABILITY
+    how = "weights only, calculates in 16 bits" if slow else "has a kernel for this card"
+    return Seen("kernel", f"{wanted} on {machine.device}: {how}")
+
+
+def memory(plan: Plan, machine: Machine) -> Seen:
+    usable = machine.memory_gb * plan.share
+    found = f"takes {plan.total_gb:.1f} GB of {usable:.1f} GB (share {plan.share:g})"
+    if not machine.has_gpu:
+        return Seen("memory", f"made for a card of {plan.card_gb:g} GB; this machine has none",
+                    "take a machine with a GPU, or a server (TRIAGE_SERVERS)")  # fmt: skip
+    fix = "see `triage plan` for what fits: a shorter max_model_len, AWQ, or a larger card"
+    return Seen("memory", found, fix if plan.total_gb > usable else None)
+
+
+def free_memory(profile: Profile, machine: Machine) -> Seen:
+    """vLLM does not start where others have taken what it may use."""
+    free, wanted = free_gb(), machine.memory_gb * profile.memory_share
+    fix = "end what else runs on the card, or lower memory_share" if free < wanted else None
+    return Seen("free memory", f"{free:.1f} GB of the {wanted:.1f} GB that vLLM takes", fix)
+
+
+def of_checkpoint(profile: Profile, checkpoint: Checkpoint) -> Iterator[Seen]:
+    """Hold a profile against the model's own files."""
+    yield Seen("checkpoint", str(checkpoint.folder))
+    yield quantization(profile, checkpoint)
+    yield context(profile, checkpoint)
+    if profile.plan:
+        yield rope(profile.plan, checkpoint)
+    try:
+        encoder = PromptEncoder(checkpoint.folder, shape=profile.prompt_shape)
+    except SettingsError as error:
+        yield Seen("chat template", str(error), "take it from the model's own repository")
+        return
+    yield Seen("chat template", "the model's own")
+    yield tokenizer(profile, encoder)
+
+
+def quantization(profile: Profile, checkpoint: Checkpoint) -> Seen:
+    kept = checkpoint.quantization
+    wanted = profile.quantization.removesuffix("_marlin")
+    if kept == wanted or (kept is None and wanted == "fp8"):
+        how = "quantized when loaded" if kept is None else f"kept as {kept}"
+        return Seen("weights", how)
+    return Seen("weights", f"kept as {kept or '16 bits'}, the profile says {profile.quantization}",
+                "take the checkpoint that is quantized so, or change `quantization`")  # fmt: skip
+
+
+def context(profile: Profile, checkpoint: Checkpoint) -> Seen:
+    found = f"{checkpoint.context:,} tokens, the profile uses {profile.max_model_len:,}"
+    if checkpoint.window and checkpoint.window < profile.max_model_len:
+        return Seen("context", f"looks back {checkpoint.window:,} tokens only",
+                    "this is another model's config.json: take its own")  # fmt: skip
+    is_short = checkpoint.context < profile.max_model_len
+    fix = "lower max_model_len: beyond its context a model writes nonsense" if is_short else None
+    return Seen("context", found, fix)
+
+
+def rope(plan: Plan, checkpoint: Checkpoint) -> Seen:
+    base, wanted = checkpoint.rope_base, plan.shape.rope_base
+    fix = f"{plan.shape.name} has {wanted:,.0f}: this config.json is another model's"
+    if base is None:
+        return Seen("RoPE base", "config.json names none", fix)
+    return Seen("RoPE base", f"{base:,.0f}", None if base == wanted else fix)
+
+
+def tokenizer(profile: Profile, encoder: PromptEncoder) -> Seen:
+    size = encoder.vocabulary_size
+    if not (profile.plan and profile.plan.shape.tekken):
+        return Seen("tokenizer", f"{size:,} tokens")
+    fix = "take tokenizer.json from the model's own repository: others split words differently"
+    is_tekken = encoder.encode_text(PROBE) == tekken_ids(PROBE)
+    found = "Tekken" if is_tekken else "not Tekken"
+    return Seen("tokenizer", f"{found}, {size:,} tokens", None if is_tekken else fix)
+
+
+def tekken_ids(text: str) -> list[int]:
+    """What Mistral's own Tekken makes of a text."""
+    from mistral_common.tokens.tokenizers.mistral import MistralTokenizer  # noqa: PLC0415
+
+    own = MistralTokenizer.v3(is_tekken=True).instruct_tokenizer.tokenizer
+    return list(own.encode(text, bos=False, eos=False))

@@ -1,0 +1,54 @@
+"""Results of quality gates, on file: which build was found as good as which other, on what."""
+
+from datetime import datetime
+from pathlib import Path
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from worker.errors import SettingsError
+from worker.quality.gate import Comparison, Verdict
+
+SHORT = 16
+
+
+class GateRecord(BaseModel):
+    """One gate. `build` is `Checkpoint.build` of the candidate, `cases` the SHA-256 of the file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    build: str
+    candidate: str
+    reference: str
+    engine_version: str
+    cases_file: str
+    cases: str
+    margin: float
+    comparison: Comparison
+    at: datetime
+
+    @property
+    def has_passed(self) -> bool:
+        return self.comparison.verdict is Verdict.PASSED
+
+    def write(self, folder: Path) -> Path:
+        """Keep it: a later gate of the same build on the same cases takes its place."""
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / f"{self.build[:SHORT]}-{self.cases[:SHORT]}.json"
+        path.write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        return path
+
+    @classmethod
+    def read_all(cls, folder: Path, build: str) -> list[Self]:
+        """Every gate of exactly this build.
+
+        Raises:
+            SettingsError: one of them cannot be read.
+        """
+        found = []
+        for path in sorted(folder.glob(f"{build[:SHORT]}-*.json")):
+            try:
+                found.append(cls.model_validate_json(path.read_bytes()))
+            except (OSError, ValidationError) as error:
+                raise SettingsError(f"{path} is no result of a gate: {error}") from error
+        return [one for one in found if one.build == build]
