@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Makes the environment in .venv from the locks: install.sh [cpu|gpu]
-# Without an argument an NVIDIA GPU decides. Packages are installed without resolving, so that
+# Makes the environment in .venv from the locks: install.sh [cpu|gpu|gateway] [--without-dev]
+# Without a kind an NVIDIA GPU decides; `gateway` has neither an engine nor embedded servers. Packages are installed without resolving, so that
 # the CUDA builds which break the CPU build stay out. Run again, it does only what has changed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -10,7 +10,8 @@ cd "$(dirname "$0")/.."
 TORCH_CPU_INDEX=https://download.pytorch.org/whl/cpu
 
 kind=${1:-$([ -e /proc/driver/nvidia/version ] && echo gpu || echo cpu)}
-locks=(requirements/"$kind".txt requirements/dev.txt)
+locks=(requirements/"$kind".txt)
+[ "${2:-}" = --without-dev ] || locks+=(requirements/dev.txt)
 stamp=.venv/.installed
 wanted=$(cat "${locks[@]}" pyproject.toml | sha256sum)
 

