@@ -3,18 +3,37 @@
 import argparse
 from collections.abc import Callable
 
-from bench import confidence, fuzz, ingest, language, ops, plan, replay, resilience, speed, tokens
+from bench import (
+    agents,
+    capacity,
+    confidence,
+    engine,
+    fuzz,
+    growth,
+    ingest,
+    language,
+    ops,
+    plan,
+    replay,
+    resilience,
+    speed,
+    tokens,
+)
 
 MEASUREMENTS: dict[str, Callable[[int], None]] = {
     "speed": speed.measure,
     "resilience": resilience.measure,
     "language": language.measure,
     "confidence": confidence.measure,
+    "engine": engine.measure,
     "ops": ops.measure,
     "ingest": ingest.measure,
     "fuzz": fuzz.measure,
     "plan": plan.measure,
     "replay": replay.measure,
+    "agents": agents.measure,
+    "growth": growth.measure,
+    "capacity": capacity.measure,
     "tokens": tokens.measure,
 }
 

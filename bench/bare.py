@@ -1,4 +1,4 @@
-"""The bare engine: the workload's prompts straight into AsyncLLM, 16 in flight. Prints JSON.
+"""The bare engine: prompts straight into AsyncLLM, so many in flight. Prints JSON.
 
 Runs as a process of its own with the profile's environment, as the worker does.
 """
@@ -6,60 +6,122 @@ Runs as a process of its own with the profile's environment, as the worker does.
 import asyncio
 import json
 import os
+import sys
 import time
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
 from bench.workload import workload
 from models.demo.prompt import TAXONOMY, example_prompt
-from worker.engine.grammar import reply_grammar
+from worker.engine.arguments import engine_arguments
+from worker.engine.grammar import Grammar, reply_grammar
 from worker.engine.profiles import load_profile
 from worker.engine.tokens import PromptEncoder
-from worker.engine.vllm_engine import environment, load
+from worker.engine.vllm_engine import environment
 
 IN_FLIGHT = 16
 WARM_UP = 16
+Prompts = Sequence[Sequence[int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Generated:
+    """What an engine wrote for all prompts, and how long it took."""
+
+    seconds: float
+    outputs: list[Any]
+
+    @property
+    def tokens(self) -> int:
+        return sum(len(one.outputs[0].token_ids) for one in self.outputs)
+
+    @property
+    def tokens_s(self) -> float:
+        return self.tokens / self.seconds
+
+    @property
+    def cached_share(self) -> float:
+        """The share of the prompts' tokens that vLLM had in its cache."""
+        prompts = sum(len(one.prompt_token_ids) for one in self.outputs)
+        return sum(one.num_cached_tokens or 0 for one in self.outputs) / prompts
+
+
+def start(**changes: Any) -> Any:
+    """The demonstration profile's engine, with some of vLLM's arguments changed."""
+    from vllm.engine.arg_utils import AsyncEngineArgs  # noqa: PLC0415  # after the environment is set
+    from vllm.v1.engine.async_llm import AsyncLLM  # noqa: PLC0415
+
+    arguments = engine_arguments(load_profile("demo")) | changes
+    return AsyncLLM.from_engine_args(AsyncEngineArgs(**arguments))
+
+
+def demo_prompts(count: int) -> tuple[list[list[int]], Grammar]:
+    """Tickets as the worker asks about them, and the grammar of the answer."""
+    encoder = PromptEncoder(load_profile("demo").model_path)
+    prompts = [encoder.encode(example_prompt(example)) for example in workload(count)]
+    return prompts, reply_grammar(TAXONOMY)
+
+
+def sampling(grammar: str | None, max_tokens: int, **changes: Any) -> Any:
+    """Sampling parameters as the worker's, without log-probabilities."""
+    from vllm import SamplingParams  # noqa: PLC0415
+    from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams  # noqa: PLC0415
+
+    forced = StructuredOutputsParams(grammar=grammar) if grammar else None
+    return SamplingParams(
+        **{
+            "temperature": 0.0,
+            "seed": 0,
+            "max_tokens": max_tokens,
+            "output_kind": RequestOutputKind.FINAL_ONLY,
+            "structured_outputs": forced,
+        }
+        | changes
+    )
+
+
+async def generate(
+    llm: Any, prompts: Prompts, parameters: Any, *, in_flight: int = IN_FLIGHT
+) -> Generated:
+    """Generate for every prompt, so many at a time: as one ends the next begins."""
+    from vllm import TokensPrompt  # noqa: PLC0415
+
+    free, outputs = asyncio.Semaphore(in_flight), []
+
+    async def one(ids: Sequence[int]) -> None:
+        async with free:
+            async for output in llm.generate(
+                TokensPrompt(prompt_token_ids=list(ids)), parameters, request_id=uuid4().hex
+            ):
+                final = output
+        outputs.append(final)
+
+    started = time.perf_counter()
+    await asyncio.gather(*(one(ids) for ids in prompts))
+    return Generated(time.perf_counter() - started, outputs)
+
+
+def report(measured: Callable[[], Coroutine[Any, Any, Any]]) -> None:
+    """Run a measurement in this process, prepared for vLLM, and print what it found."""
+    os.environ.update(environment(load_profile("demo")))
+    sys.stdout.write(f"RESULT {json.dumps(asyncio.run(measured()))}\n")
 
 
 async def measure() -> dict[str, float]:
-    profile = load_profile("demo")
-    encoder, grammar = PromptEncoder(profile.model_path), reply_grammar(TAXONOMY)
-    prompts = [encoder.encode(example_prompt(example)) for example in workload()]
-    llm = await load(profile)
-    await run(llm, prompts[:WARM_UP], grammar.ebnf, grammar.max_tokens)
-    started = time.perf_counter()
-    tokens = await run(llm, prompts, grammar.ebnf, grammar.max_tokens)
-    seconds = time.perf_counter() - started
+    prompts, grammar = demo_prompts(400)
+    llm = start()
+    parameters = sampling(grammar.ebnf, grammar.max_tokens)
+    await generate(llm, prompts[:WARM_UP], parameters)
+    found = await generate(llm, prompts, parameters)
     llm.shutdown()
-    return {"tickets_s": len(prompts) / seconds, "tokens_s": tokens / seconds, "seconds": seconds}
-
-
-async def run(llm: Any, prompts: list[list[int]], ebnf: str, max_tokens: int) -> int:
-    """Generate for every prompt, 16 at a time; the tokens written."""
-    from vllm import SamplingParams, TokensPrompt  # noqa: PLC0415  # after the environment is set
-    from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams  # noqa: PLC0415
-
-    free, tokens = asyncio.Semaphore(IN_FLIGHT), 0
-
-    async def one(ids: list[int]) -> None:
-        nonlocal tokens
-        sampling = SamplingParams(
-            temperature=0.0,
-            seed=0,
-            max_tokens=max_tokens,
-            output_kind=RequestOutputKind.FINAL_ONLY,
-            structured_outputs=StructuredOutputsParams(grammar=ebnf),
-        )
-        async with free:
-            async for output in llm.generate(
-                TokensPrompt(prompt_token_ids=ids), sampling, request_id=uuid4().hex
-            ):
-                tokens += len(output.outputs[0].token_ids)
-
-    await asyncio.gather(*(one(ids) for ids in prompts))
-    return tokens
+    return {
+        "tickets_s": len(prompts) / found.seconds,
+        "tokens_s": found.tokens_s,
+        "seconds": found.seconds,
+    }
 
 
 if __name__ == "__main__":
-    os.environ.update(environment(load_profile("demo")))
-    print("RESULT", json.dumps(asyncio.run(measure())))
+    report(measure)

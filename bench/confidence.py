@@ -1,29 +1,21 @@
 """What telling alternatives costs, and how much of a label's probability stays undecided."""
 
-import asyncio
-import json
 import math
-import os
-import sys
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from statistics import median
 from typing import Any
-from uuid import uuid4
 
+from bench.bare import demo_prompts, generate, report, sampling, start
 from bench.report import fact, row, write_section
 from bench.speed import run as run_module
-from bench.workload import workload
-from models.demo.prompt import TAXONOMY, example_prompt
+from models.demo.prompt import TAXONOMY
 from schemas.reply import label_values
 from worker.engine.contract import Generation, Token
-from worker.engine.grammar import reply_grammar
 from worker.engine.profiles import load_profile
 from worker.engine.tokens import PromptEncoder
-from worker.engine.vllm_engine import ALTERNATIVES, environment, generation, load
+from worker.engine.vllm_engine import ALTERNATIVES, generation
 from worker.triage.confidence import can_become, spelling
 
-IN_FLIGHT = 16
 TICKETS = 96
 PASSES = 21
 
@@ -54,25 +46,31 @@ def measure(_rounds: int) -> None:
 
 
 async def compare() -> dict[str, Any]:
-    profile = load_profile("demo")
-    encoder, grammar = PromptEncoder(profile.model_path), reply_grammar(TAXONOMY)
-    prompts = [encoder.encode(example_prompt(example)) for example in workload(TICKETS)]
-    llm = await load(profile)
-
-    async def pass_over(logprobs: int | None) -> tuple[float, list[Any]]:
-        return await generate_all(llm, prompts, grammar.ebnf, grammar.max_tokens, logprobs)
-
-    await pass_over(ALTERNATIVES)
-    outputs: list[Any] = []
+    prompts, grammar = demo_prompts(TICKETS)
+    ways = {
+        None: sampling(grammar.ebnf, grammar.max_tokens),
+        ALTERNATIVES: sampling(
+            grammar.ebnf,
+            grammar.max_tokens,
+            logprobs=ALTERNATIVES,
+            flat_logprobs=True,
+            detokenize=False,  # as the worker asks
+        ),
+    }
+    llm = start()
+    last = await generate(llm, prompts, ways[ALTERNATIVES])
     speeds: dict[int | None, list[float]] = {None: [], ALTERNATIVES: []}
     for number in range(PASSES):
         for logprobs in (None, ALTERNATIVES) if number % 2 else (ALTERNATIVES, None):
-            seconds, found = await pass_over(logprobs)
-            speeds[logprobs].append(len(prompts) / seconds)
-            outputs = found if logprobs else outputs
+            found = await generate(llm, prompts, ways[logprobs])
+            speeds[logprobs].append(len(prompts) / found.seconds)
+            last = found if logprobs else last
     llm.shutdown()
+    encoder = PromptEncoder(load_profile("demo").model_path)
     masses = sorted(
-        mass for output in outputs for mass in undecided(generation(output, encoder, engine_ms=0))
+        mass
+        for output in last.outputs
+        for mass in undecided(generation(output, encoder, engine_ms=0))
     )
     return {
         "without": speeds[None],
@@ -84,38 +82,6 @@ async def compare() -> dict[str, Any]:
             "max": masses[-1],
         },
     }
-
-
-async def generate_all(
-    llm: Any, prompts: Sequence[list[int]], ebnf: str, max_tokens: int, logprobs: int | None
-) -> tuple[float, list[Any]]:
-    """Generate for every prompt, 16 at a time, as the worker asks; seconds and outputs."""
-    from vllm import SamplingParams, TokensPrompt  # noqa: PLC0415  # after the environment is set
-    from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams  # noqa: PLC0415
-
-    free, outputs = asyncio.Semaphore(IN_FLIGHT), []
-
-    async def one(ids: list[int]) -> None:
-        sampling = SamplingParams(
-            temperature=0.0,
-            seed=0,
-            max_tokens=max_tokens,
-            logprobs=logprobs,
-            detokenize=logprobs is None,  # as vLLM does by itself, and as the worker asks
-            flat_logprobs=logprobs is not None,
-            output_kind=RequestOutputKind.FINAL_ONLY,
-            structured_outputs=StructuredOutputsParams(grammar=ebnf),
-        )
-        async with free:
-            async for output in llm.generate(
-                TokensPrompt(prompt_token_ids=ids), sampling, request_id=uuid4().hex
-            ):
-                final = output
-        outputs.append(final)
-
-    started = time.perf_counter()
-    await asyncio.gather(*(one(ids) for ids in prompts))
-    return time.perf_counter() - started, outputs
 
 
 def undecided(written: Generation) -> Iterator[float]:
@@ -144,5 +110,4 @@ def mass_left(tokens: Iterable[Token], start: int, value: str, spellings: Sequen
 
 
 if __name__ == "__main__":
-    os.environ.update(environment(load_profile("demo")))
-    sys.stdout.write(f"RESULT {json.dumps(asyncio.run(compare()))}\n")
+    report(compare)

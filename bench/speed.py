@@ -23,10 +23,10 @@ def measure(rounds: int) -> None:
     write(bare, stack, first_reply)
 
 
-def run(module: str) -> dict[str, float]:
+def run(module: str, *words: str) -> dict[str, float]:
     """The result that a measurement prints, run as a process of its own."""
     output = subprocess.run(
-        [sys.executable, "-m", module], check=True, capture_output=True, text=True
+        [sys.executable, "-m", module, *words], check=True, capture_output=True, text=True
     ).stdout
     [line] = [line for line in output.splitlines() if line.startswith("RESULT ")]
     found: dict[str, float] = json.loads(line.removeprefix("RESULT "))

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -23,12 +24,16 @@ from worker.engine.profiles import load_profile, profile_names
 from worker.engine.supervised import SupervisedEngine
 from worker.engine.vllm_engine import VllmEngine
 from worker.errors import DeadlineExceeded, EngineCrashed
+from worker.triage import pipeline
+from worker.triage.desk import Desk
 
 pytestmark = [
     pytest.mark.timeout(600),
     pytest.mark.filterwarnings("ignore"),  # torch and vLLM warn while they are imported
 ]
 SLOTS = 16
+BLOCK = 32
+"""Tokens that are cached together (the profile's block_size)."""
 SHORT = Request(Prompt("Answer.", "A ticket."), 'root ::= "yes"', 8, temperature=0.0, seed=0)
 ENDLESS = Request(
     Prompt("Write.", "A ticket."), "root ::= [a-z ]{1200,1300}", 1300, temperature=1.0, seed=0
@@ -73,6 +78,18 @@ def test_what_vllm_counts_is_on_the_workers_page_under_its_own_names(
     for name in ("vllm:num_requests_running", "vllm:prefix_cache_hits", "vllm:generation_tokens"):
         assert f"# TYPE {name}" in page
     assert "triage_engine_up 1.0" in page
+
+
+def test_after_the_warm_up_the_first_ticket_finds_the_instruction_in_the_cache(
+    engine: SupervisedEngine, desk: Desk
+) -> None:
+    fresh = replace(desk, instruction=f"{desk.instruction} {'Read it twice. ' * 40}")
+    prompt = Prompt(fresh.instruction, "A ticket that nobody has seen.")
+
+    pipeline.warm_up(engine, fresh)
+    answer = engine.generate(pipeline.request(prompt, fresh, priority=0), deadline_s=60)
+
+    assert answer.cached_tokens >= engine.count(fresh.instruction) - 2 * BLOCK
 
 
 def test_the_plan_of_memory_agrees_with_what_vllm_reports(engine: SupervisedEngine) -> None:

@@ -1,5 +1,5 @@
 """What the images and manifests rest on: the gateway needs no package that its lock does not have,
-and KEDA's query says how long the oldest live ticket has waited.
+KEDA's query says how long the oldest live ticket has waited, the capacity page's query runs.
 """
 
 import json
@@ -121,3 +121,14 @@ def test_kedas_query_says_zero_where_nothing_waits(sessions: Sessions) -> None:
         found = session.execute(text(scaled["spec"]["triggers"][0]["metadata"]["query"]))
 
     assert found.scalar_one() == 0
+
+
+def test_the_query_of_the_capacity_page_runs(sessions: Sessions) -> None:
+    page = (REPOSITORY / "docs/capacity.md").read_text()
+    [query] = re.findall(r"```sql\n(.*?)```", page, re.DOTALL)
+
+    with transaction(sessions) as session:
+        session.execute(text("set local role triage_ops"))
+        found = session.execute(text(query)).one()
+
+    assert found._fields == ("tokens_per_ticket", "at_once")

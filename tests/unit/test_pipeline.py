@@ -6,6 +6,7 @@ import pytest
 
 from tests.replies import GERMAN_BODY, GERMAN_SUBJECT, written
 from tests.tekken import tekken_encoder
+from worker.engine.contract import Prompt
 from worker.engine.scripted import ScriptedEngine
 from worker.errors import DeadlineExceeded, PromptTooLong
 from worker.triage import pipeline
@@ -186,3 +187,12 @@ def test_the_ticket_cannot_close_its_fence(desk: Desk) -> None:
 
     assert prompts[0].ticket.count("</ticket") == 1
     assert prompts[0].ticket.endswith("</ticket>")
+
+
+def test_the_warm_up_asks_with_the_desks_own_instruction(desk: Desk) -> None:
+    asked: list[Prompt] = []
+    engine = ScriptedEngine(lambda prompt: asked.append(prompt) or "{")  # type: ignore[func-returns-value]
+
+    pipeline.warm_up(engine, desk)
+
+    assert [one.instruction for one in asked] == [desk.instruction]

@@ -10,7 +10,7 @@ from tests.replies import written
 from worker.engine.contract import Generation, Prompt, Request
 from worker.engine.scripted import ScriptedEngine
 from worker.engine.supervised import SupervisedEngine
-from worker.errors import DeadlineExceeded, EngineCrashed, EngineUnavailable
+from worker.errors import DeadlineExceeded, EngineCrashed, EngineUnavailable, TriageError
 
 ASK = Request(Prompt("classify", "a ticket"), "root", max_tokens=10, temperature=0.0, seed=0)
 
@@ -40,14 +40,15 @@ class Mortal(ScriptedEngine):
 class Garage:
     """Makes engines and keeps them; the starts numbered in `broken` fail."""
 
-    def __init__(self, *broken: int) -> None:
+    def __init__(self, *broken: int, error: TriageError | None = None) -> None:
         self.engines: list[Mortal] = []
         self.starts, self._broken = 0, broken
+        self._error = error or EngineUnavailable("no memory")
 
     def start(self) -> Mortal:
         self.starts += 1
         if self.starts in self._broken:
-            raise EngineUnavailable("no memory")
+            raise self._error
         self.engines.append(Mortal())
         return self.engines[-1]
 
@@ -96,6 +97,18 @@ def test_a_start_that_fails_is_tried_again_but_not_for_ever() -> None:
 
     assert garage.starts == 4
     assert not engine.is_alive()
+    engine.stop()
+
+
+def test_a_warm_up_that_takes_too_long_is_a_start_that_failed() -> None:
+    garage = Garage(2, error=DeadlineExceeded("no answer within 300 s"))
+    engine = supervised(garage)
+
+    garage.engines[0].die()
+
+    wait_until(lambda: len(garage.engines) == 2)
+    wait_until(engine.is_alive)
+    assert garage.starts == 3
     engine.stop()
 
 

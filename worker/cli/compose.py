@@ -33,6 +33,7 @@ from worker.local import addresses
 from worker.settings import Settings, load_settings
 from worker.tickets.store import RetryPolicy
 from worker.triage.desk import Desk
+from worker.triage.pipeline import warm_up
 
 
 def open_database(settings: Settings, *, pool_size: int) -> Sessions:
@@ -51,9 +52,21 @@ def make_publisher(settings: Settings, sessions: Sessions) -> Publisher:
     return Publisher(make_app(settings), sessions)
 
 
-def start_engine(settings: Settings) -> SupervisedEngine:
-    """Start the engine of the configured profile; returns when it can answer."""
-    return SupervisedEngine(engine_maker(settings), restarts=settings.engine_restarts)
+def start_engine(settings: Settings, desk: Desk) -> SupervisedEngine:
+    """Start the engine of the configured profile; returns when it is warm for every desk."""
+    make, every = engine_maker(settings), [desk, *named_desks(settings, desk).values()]
+
+    def make_warm() -> Engine:
+        engine = make()
+        try:
+            for one in every:
+                warm_up(engine, one)
+        except TriageError:
+            engine.stop()
+            raise
+        return engine
+
+    return SupervisedEngine(make_warm, restarts=settings.engine_restarts)
 
 
 def engine_maker(settings: Settings) -> Callable[[], Engine]:

@@ -1,5 +1,7 @@
 """The desks that the settings describe: the one of the settings, and those of TRIAGE_DESKS."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 from schemas.desks import OwnDesk, Taxonomies, load_desks
@@ -50,10 +52,8 @@ def named_desks(settings: Settings, own: Desk) -> dict[str, Desk]:
 def read_desks(settings: Settings) -> dict[str, OwnDesk]:
     if settings.desks is None:
         return {}
-    try:
+    with naming("TRIAGE_DESKS"):
         return load_desks(settings.desks)
-    except (OSError, ValueError) as error:
-        raise SettingsError(f"TRIAGE_DESKS: {error}") from error
 
 
 def named_desk(given: OwnDesk, settings: Settings, own: Desk) -> Desk:
@@ -63,10 +63,8 @@ def named_desk(given: OwnDesk, settings: Settings, own: Desk) -> Desk:
 
 
 def read_taxonomy(settings: Settings) -> Taxonomy:
-    try:
+    with naming("TRIAGE_TAXONOMY"):
         return load_taxonomy(settings.taxonomy)
-    except (OSError, ValueError) as error:
-        raise SettingsError(f"TRIAGE_TAXONOMY: {error}") from error
 
 
 def read_taxonomies(settings: Settings) -> Taxonomies:
@@ -86,7 +84,17 @@ def read_taxonomies(settings: Settings) -> Taxonomies:
 def read_thresholds(settings: Settings) -> Thresholds:
     if settings.thresholds is None:
         return Thresholds.same(suggest=settings.suggest_confidence, auto=settings.auto_confidence)
-    try:
+    with naming("TRIAGE_THRESHOLDS"):
         return load_thresholds(settings.thresholds)
+
+
+@contextmanager
+def naming(setting: str) -> Iterator[None]:
+    """
+    Raises:
+        SettingsError: what this setting names cannot be read; says which setting it is.
+    """
+    try:
+        yield
     except (OSError, ValueError) as error:
-        raise SettingsError(f"TRIAGE_THRESHOLDS: {error}") from error
+        raise SettingsError(f"{setting}: {error}") from error

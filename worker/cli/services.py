@@ -78,7 +78,7 @@ def worker(
     desk = desks.make_desk(settings)
     app = make_app(settings)
     sessions = compose.open_database(settings, pool_size=settings.in_flight + AHEAD)
-    engine = compose.start_engine(settings)
+    engine = compose.start_engine(settings, desk)
     try:
         run = compose.make_runtime(settings, engine, sessions, Publisher(app, sessions), desk)
         register(app, run)

@@ -22,9 +22,7 @@ TRIED_VLLM = ("0.32.", "0.33.")
 FP8_CAPABILITY = 89
 """From here on (Ada, Hopper) cards calculate in FP8; older ones only keep the weights in it."""
 
-PROBE = (
-    "Meine Bestellung 4711 fehlt. J'attends déjà. 注文が届きません。退款在哪里？ I can't!"
-)
+PROBE = "Meine Bestellung 4711 fehlt. J'attends déjà. 注文が届きません。退款在哪里？ I can't!"
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,13 @@ from collections.abc import Callable
 
 from worker import logs, metrics
 from worker.engine.contract import Engine, Generation, Identity, Prompt, Request
-from worker.errors import DeadlineExceeded, EngineCrashed, EngineUnavailable, TriageError
+from worker.errors import (
+    DeadlineExceeded,
+    EngineCrashed,
+    EngineUnavailable,
+    Retryable,
+    TriageError,
+)
 
 log = logs.get(__name__)
 
@@ -127,7 +133,7 @@ class SupervisedEngine:
             metrics.ENGINE_RESTARTS.inc()
             try:
                 self._engine = self._start()
-            except EngineUnavailable as error:
+            except Retryable as error:
                 log.warning("engine_start_failed", restarts=restarts, reason=str(error))
                 continue
             if self._is_stopping.is_set():

@@ -18,6 +18,8 @@ from worker.triage.desk import Desk
 from worker.triage.language import Detected
 from worker.triage.shortening import shorten
 
+WARM_UP_S = 300.0
+"""A first compilation of the grammar takes seconds, a first run of a large model's kernels more."""
 SHORTENED = "ticket_is_whole"
 """The check, among an attempt's findings, that a ticket fails which did not fit the context."""
 
@@ -89,6 +91,24 @@ def triage(
         return ask_in_short(ask, body, error, engine, language)
     except Hopeless as error:
         return Triaged(language, Disposition.HUMAN, str(error))
+
+
+def warm_up(engine: Engine, desk: Desk) -> None:
+    """Before the first ticket waits: compile the desk's grammar, put its prompt into the cache.
+
+    Raises:
+        Retryable: the engine did not answer.
+    """
+    prompt = prompts.build(
+        version=desk.prompt_version,
+        instruction=desk.instruction,
+        language="en",
+        subject="",
+        body="",
+        faults=(),
+    )
+    first = replace(request(prompt, desk, priority=0), max_tokens=1)
+    engine.generate(first, deadline_s=WARM_UP_S)
 
 
 def build_prompt(

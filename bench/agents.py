@@ -1,0 +1,148 @@
+"""Fifty agents at work: each sends a ticket in, waits for its answer, thinks, sends the next.
+
+Beside it stands what the simulation says of the same agents, fed with the engine's own speeds.
+"""
+
+import random
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from statistics import quantiles
+
+import httpx
+from sqlalchemy import text
+
+from bench.report import fact, write_section
+from bench.simulation import Engine, Simulated, simulate
+from bench.speed import run
+from bench.stack import WARM_UP, post, send, wait_until_done
+from bench.workload import workload
+from worker.database import Sessions, opened, transaction
+from worker.local import Stack, free_port
+from worker.settings import load_settings
+
+AGENTS = 50
+SECONDS = 600.0
+THINK_S = 4.0
+"""The mean time between an answer and the agent's next ticket; exponentially distributed."""
+LOOK_S = 0.1
+
+DONE = "select id from tickets where id = any(:ids) and state in ('replied', 'needs_human')"
+WAITED = """
+select
+    extract(epoch from attempts.finished_at - tickets.received_at)::float as seconds,
+    attempts.output_tokens
+from attempts
+join tickets on tickets.id = attempts.ticket_id
+where tickets.external_id like 'agent-%' and attempts.output_tokens > 0
+"""
+
+
+class Answers:
+    """Tells each agent when its ticket is done; one query for all of them."""
+
+    def __init__(self, sessions: Sessions) -> None:
+        self._sessions, self._lock = sessions, threading.Lock()
+        self._waiting: dict[int, threading.Event] = {}
+        threading.Thread(target=self._watch, daemon=True).start()
+
+    def wait(self, ticket_id: int) -> None:
+        with self._lock:
+            event = self._waiting.setdefault(ticket_id, threading.Event())
+        event.wait()
+
+    def _watch(self) -> None:
+        while True:
+            time.sleep(LOOK_S)
+            with self._lock:
+                ids = list(self._waiting)
+            with transaction(self._sessions) as session:
+                done = session.execute(text(DONE), {"ids": ids}).scalars().all()
+            with self._lock:
+                for ticket_id in done:
+                    self._waiting.pop(ticket_id).set()
+
+
+def measure(_rounds: int) -> None:
+    rates = {int(name): rate for name, rate in run("bench.engine", "rates").items()}
+    seconds, tokens = measured()
+    predicted = predict(Engine(rates), tokens)
+    write_section(
+        "Agents",
+        text=f"(f) {AGENTS} agents for {SECONDS / 60:g} minutes on the whole stack with the "
+        "demonstration model: each sends a ticket, waits for its answer and thinks for "
+        f"{THINK_S:g} s on average. Seconds from the webhook's row to the record; in the "
+        "simulation, which knows the engine's tokens a second at 1, 4, 8 and 16 sequences and the "
+        "answers' lengths, from arrival to answer.",
+        rows=[
+            fact("tickets answered", f"{len(seconds):,}", f"{len(seconds) / SECONDS:.1f} a second"),
+            *(
+                fact(
+                    f"p{percent}, seconds",
+                    f"{quantiles(seconds, n=100)[percent - 1]:.2f}",
+                    f"simulated {predicted.percentile(percent / 100):.2f}",
+                )
+                for percent in (50, 90, 95, 99)
+            ),
+            fact("simulated tickets a second", f"{len(predicted.seconds) / SECONDS:.1f}"),
+            fact("engine alone, tokens/s at 1, 4, 8, 16", ", ".join(
+                f"{rate:,.0f}" for rate in rates.values())),
+        ],
+    )  # fmt: skip
+
+
+def measured() -> tuple[list[float], list[int]]:
+    """Each ticket's seconds, and each answer's tokens."""
+    with tempfile.TemporaryDirectory(prefix="triage-bench-", ignore_cleanup_errors=True) as path:
+        settings = load_settings(data_dir=path)
+        stack = Stack(settings, port=free_port(settings.gateway_host))
+        try:
+            stack.start()
+            stack.wait_ready()
+            with opened(stack.database_url, pool_size=2) as sessions:
+                wait_until_done(send(stack, workload(WARM_UP), "warm"), sessions)
+                work(stack, Answers(sessions))
+                with transaction(sessions) as session:
+                    rows = session.execute(text(WAITED)).all()
+        finally:
+            stack.stop()
+    return [row.seconds for row in rows], [row.output_tokens for row in rows]
+
+
+def work(stack: Stack, answers: Answers) -> None:
+    """All agents at once, until the time is over."""
+    end, tickets = time.monotonic() + SECONDS, workload(2000)
+
+    def agent(number: int) -> None:
+        rng = random.Random(number)
+        with httpx.Client(timeout=60) as http:
+            time.sleep(rng.uniform(0, THINK_S))
+            while time.monotonic() < end:
+                chosen = rng.choice(tickets)
+                payload = {
+                    "id": f"agent-{number}-{rng.random()}",
+                    "subject": chosen.subject,
+                    "body": chosen.body,
+                }
+                answers.wait(post(stack, http, payload))
+                time.sleep(rng.expovariate(1 / THINK_S))
+
+    threads = [threading.Thread(target=agent, args=[number]) for number in range(AGENTS)]
+    for one in threads:
+        one.start()
+    for one in threads:
+        one.join()
+
+
+def predict(engine: Engine, tokens: list[int]) -> Simulated:
+    rng = random.Random(2026)
+
+    def first() -> Iterator[tuple[float, int]]:
+        yield from sorted((rng.uniform(0, THINK_S), agent) for agent in range(AGENTS))
+
+    def again(now: float, _agent: int) -> float | None:
+        then = now + rng.expovariate(1 / THINK_S)
+        return then if then < SECONDS else None
+
+    return simulate(engine, 1, first(), lambda: rng.choice(tokens), after=again)

@@ -1,0 +1,172 @@
+"""What the engine's settings are worth: continuous batching, the prefix cache, the grammar.
+
+`python -m bench.engine VARIANT` measures one engine in a process of its own and prints JSON.
+"""
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from statistics import median
+from typing import Any
+
+from bench.bare import Generated, demo_prompts, generate, report, sampling, start
+from bench.report import row, write_section
+from bench.speed import run
+from bench.workload import workload
+from models.demo.prompt import TAXONOMY, example_prompt
+from schemas.reply import reply_schema
+from worker.engine.profiles import load_profile
+from worker.engine.tokens import PromptEncoder
+from worker.engine.vllm_engine import ALTERNATIVES
+from worker.triage import prompts
+
+TICKETS = 192
+ALONE = 48
+"""Tickets for one at a time, which is slow."""
+STATIC = 16
+
+
+def measure(rounds: int) -> None:
+    """Each engine in turn, some rounds."""
+    found: dict[str, list[dict[str, float]]] = {name: [] for name in VARIANTS}
+    for number in range(1, rounds + 1):
+        for name in VARIANTS:
+            print(f"round {number} of {rounds}: {name}", flush=True)
+            found[name].append(run("bench.engine", name))
+    write_section(
+        "Engine",
+        text=f"The demonstration model in vLLM alone, {rounds} rounds of several engines in turn, "
+        f"{TICKETS} held-out tickets; tokens a second are those written. Static: {STATIC} requests "
+        "go in together, and the next when all have ended. The prefix cache is shown with the "
+        "production prompt (triage-1), of which the demonstration model understands nothing: "
+        "prompts are as long as in production, and the grammar makes the answers valid.",
+        rows=rows(found),
+    )
+
+
+def rows(found: Mapping[str, Sequence[Mapping[str, float]]]) -> list[str]:
+    def of(variant: str, key: str) -> list[float]:
+        return [one[key] for one in found[variant]]
+
+    def ratio(top: tuple[str, str], bottom: tuple[str, str]) -> list[float]:
+        return [a / b for a, b in zip(of(*top), of(*bottom), strict=True)]
+
+    return [
+        row("(b) continuous / static batches of 16, tickets/s",
+            ratio(("batching", "continuous"), ("batching", "static")), 2),
+        row("(b) continuous / one at a time, tickets/s",
+            ratio(("batching", "continuous"), ("batching", "alone")), 2),
+        row("continuous, tickets/s", of("batching", "continuous"), 1),
+        row("tokens in an answer, longest of 16 / mean", of("batching", "spread"), 2),
+        row("(d) prompt tokens from the cache, of all", of("cached", "share"), 3),
+        row("(d) tickets/s with the prefix cache / without",
+            ratio(("cached", "tickets_s"), ("uncached", "tickets_s")), 2),
+        row("(e) tokens/s with the grammar / without",
+            ratio(("grammar", "grammar"), ("grammar", "none")), 3),
+        row("(e) the same for one JSON Schema: xgrammar / without grammar",
+            ratio(("grammar", "schema"), ("grammar", "none")), 3),
+        row("(e) the same: llguidance / without grammar",
+            ratio(("llguidance", "schema"), ("llguidance", "none")), 3),
+    ]  # fmt: skip
+
+
+async def batching() -> dict[str, float]:
+    """Tickets a second: as one ends the next begins, in batches, one at a time."""
+    asked, grammar = demo_prompts(TICKETS)
+    llm, parameters = start(), sampling(grammar.ebnf, grammar.max_tokens)
+    await generate(llm, asked[:STATIC], parameters)
+    continuous = await generate(llm, asked, parameters)
+    batches = [
+        await generate(llm, asked[first : first + STATIC], parameters)
+        for first in range(0, TICKETS, STATIC)
+    ]
+    alone = await generate(llm, asked[:ALONE], parameters, in_flight=1)
+    llm.shutdown()
+    return {
+        "continuous": TICKETS / continuous.seconds,
+        "static": TICKETS / sum(one.seconds for one in batches),
+        "alone": ALONE / alone.seconds,
+        "spread": median(spread(one) for one in batches),
+    }
+
+
+def spread(batch: Generated) -> float:
+    """How much longer the longest answer of a batch is than the mean."""
+    lengths = [len(one.outputs[0].token_ids) for one in batch.outputs]
+    return max(lengths) * len(lengths) / sum(lengths)
+
+
+async def prefix(*, enable_prefix_caching: bool) -> dict[str, float]:
+    """The production prompt, at its real length."""
+    profile = load_profile("demo")
+    encoder = PromptEncoder(profile.model_path)
+    instruction = prompts.instruction("triage-1", TAXONOMY, "en")
+    asked = [
+        encoder.encode(replace(example_prompt(one), instruction=instruction))
+        for one in workload(TICKETS)
+    ]
+    _, grammar = demo_prompts(1)
+    llm = start(enable_prefix_caching=enable_prefix_caching)
+    parameters = sampling(grammar.ebnf, 100)  # as long as an answer usually is
+    await generate(llm, asked[:STATIC], parameters)
+    found = await generate(llm, asked[STATIC:], parameters)
+    llm.shutdown()
+    return {
+        "share": found.cached_share,
+        "tickets_s": len(found.outputs) / found.seconds,
+    }
+
+
+async def grammar(*, backend: str) -> dict[str, float]:
+    """Tokens a second with our grammar, with the JSON Schema, and without any."""
+    from vllm.sampling_params import StructuredOutputsParams  # noqa: PLC0415
+
+    asked, ours = demo_prompts(TICKETS)
+    config: dict[str, Any] = {"backend": backend, "disable_any_whitespace": True}
+    llm = start(structured_outputs_config=config)
+    ways = {
+        "none": sampling(None, ours.max_tokens),
+        "schema": sampling(
+            None, ours.max_tokens,
+            structured_outputs=StructuredOutputsParams(json=reply_schema(TAXONOMY)),
+        ),
+    }  # fmt: skip
+    if backend == "xgrammar":
+        ways["grammar"] = sampling(ours.ebnf, ours.max_tokens)
+    speeds: dict[str, list[float]] = {name: [] for name in ways}
+    for parameters in ways.values():
+        await generate(llm, asked[:STATIC], parameters)
+    for number in range(4):
+        for name in list(ways)[:: 1 if number % 2 else -1]:
+            speeds[name].append((await generate(llm, asked, ways[name])).tokens_s)
+    llm.shutdown()
+    return {name: median(found) for name, found in speeds.items()}
+
+
+async def rates() -> dict[str, float]:
+    """Tokens a second with 1, 4, 8 and 16 tickets at once, asked for as the worker does."""
+    asked, ours = demo_prompts(TICKETS)
+    llm = start()
+    parameters = sampling(
+        ours.ebnf, ours.max_tokens, logprobs=ALTERNATIVES, flat_logprobs=True, detokenize=False
+    )
+    await generate(llm, asked[:STATIC], parameters)
+    found = {}
+    for at_once in (1, 4, 8, 16):
+        some = asked[: min(TICKETS, ALONE * at_once)]
+        found[str(at_once)] = (await generate(llm, some, parameters, in_flight=at_once)).tokens_s
+    llm.shutdown()
+    return found
+
+
+VARIANTS = {
+    "batching": batching,
+    "cached": lambda: prefix(enable_prefix_caching=True),
+    "uncached": lambda: prefix(enable_prefix_caching=False),
+    "grammar": lambda: grammar(backend="xgrammar"),
+    "llguidance": lambda: grammar(backend="guidance"),
+}
+
+
+if __name__ == "__main__":
+    report({**VARIANTS, "rates": rates}[sys.argv[1]])

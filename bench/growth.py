@@ -1,0 +1,75 @@
+"""What a ticket costs in the database, from its intake to its record, as the database fills."""
+
+import time
+from statistics import median
+from uuid import uuid4
+
+from bench.filled import filled
+from bench.report import row, write_section
+from bench.workload import workload
+from schemas.ticket import IncomingTicket
+from worker.cli import compose, desks
+from worker.database import Sessions, opened, transaction
+from worker.dispatch.runtime import Runtime
+from worker.dispatch.tasks import triage_one
+from worker.engine.scripted import ScriptedEngine, first_labels
+from worker.settings import load_settings
+from worker.tickets import store
+from worker.tickets.states import Queue
+
+FEW, MANY = 1_000, 1_000_000
+TICKETS = 300
+
+
+def measure(rounds: int) -> None:
+    """Both databases in turn, so that the machine's moods meet both."""
+    ratios, few, many = [], [], []
+    with filled(FEW) as small, filled(MANY) as large:
+        for _ in range(rounds + 1):
+            few.append(milliseconds(small))
+            many.append(milliseconds(large))
+            ratios.append(many[-1] / few[-1])
+    write_section(
+        "Growth",
+        text=f"{TICKETS} tickets, one after another, through intake, claim, checks and record, "
+        "with the scripted engine, which takes no time, on databases with so many tickets already "
+        "in them, both on this machine.",
+        rows=[
+            row("(g) a ticket's cost at 1,000,000 tickets / at 1,000", ratios[1:], 3),
+            row("milliseconds a ticket at 1,000", few[1:], 2),
+            row("milliseconds a ticket at 1,000,000", many[1:], 2),
+        ],
+    )
+
+
+def milliseconds(url: str) -> float:
+    """The median over the tickets, in milliseconds."""
+    settings = load_settings(profile=desks.SCRIPTED, database_url=url, broker_url="memory://")
+    engine = ScriptedEngine(first_labels(desks.read_taxonomy(settings)))
+    with opened(url, pool_size=4) as sessions:
+        run = compose.make_runtime(
+            settings,
+            engine,
+            sessions,
+            compose.make_publisher(settings, sessions),
+            desks.make_desk(settings),
+        )
+        return 1000 * median(seconds(one, sessions, run) for one in incoming())
+
+
+def incoming() -> list[IncomingTicket]:
+    return [
+        IncomingTicket(
+            source="generic", external_id=uuid4().hex, delivery_key=uuid4().hex, event="ticket",
+            subject=one.subject, body=one.body,
+        )
+        for one in workload(TICKETS)
+    ]  # fmt: skip
+
+
+def seconds(ticket: IncomingTicket, sessions: Sessions, run: Runtime) -> float:
+    started = time.perf_counter()
+    with transaction(sessions) as session:
+        ticket_id = store.receive(session, ticket, Queue.LIVE).ticket_id
+    triage_one(ticket_id, run)
+    return time.perf_counter() - started
