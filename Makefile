@@ -1,5 +1,5 @@
 # Every target sets the environment up first; nothing but Python and make is needed.
-.PHONY: help setup demo up test test-faults test-browser test-alerts fuzz check bench model lock docs
+.PHONY: help setup demo up test test-faults test-browser test-alerts test-gpu fuzz check bench bench-gpu model lock docs
 
 help:            ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | column -ts '	'
@@ -49,6 +49,12 @@ docs: setup      ## write what is generated: schemas/json, docs, Grafana dashboa
 
 bench: setup     ## measure, and write bench/RESULTS.md
 	@.venv/bin/python -m bench
+
+bench-gpu: setup ## Mistral Nemo's speed on this GPU, real weights from TRIAGE_MODEL_DIR
+	@.venv/bin/python -m bench roofline
+
+test-gpu: setup  ## the way of a ticket on Mistral Nemo's architecture (needs an NVIDIA GPU)
+	@.venv/bin/python -m pytest -o addopts= -ra tests/gpu
 
 model: setup     ## train and quantize the demonstration model again (hours)
 	@models/demo/build.sh

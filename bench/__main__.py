@@ -16,6 +16,7 @@ from bench import (
     plan,
     replay,
     resilience,
+    roofline,
     speed,
     tokens,
 )
@@ -33,6 +34,7 @@ MEASUREMENTS: dict[str, Callable[[int], None]] = {
     "replay": replay.measure,
     "agents": agents.measure,
     "growth": growth.measure,
+    "roofline": roofline.measure,
     "capacity": capacity.measure,
     "tokens": tokens.measure,
 }

@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
+GPUS = Path("/proc/driver/nvidia/gpus")
 TITLE = """# Results
 
 Ratios travel to other machines, absolute figures do not.
@@ -56,4 +57,13 @@ def machine() -> str:
     models = re.findall(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
     gib = psutil.virtual_memory().total / 2**30
     name = models[0] if models else platform.processor()
-    return f"{os.cpu_count()} cores ({name}), {gib:.0f} GiB, no GPU"
+    return f"{os.cpu_count()} cores ({name}), {gib:.0f} GiB, {gpu()}"
+
+
+def gpu() -> str:
+    """The cards' names, as the driver tells them."""
+    found = [
+        re.findall(r"Model:\s*(.*)", path.read_text())
+        for path in sorted(GPUS.glob("*/information"))
+    ]
+    return ", ".join(name for names in found for name in names) or "no GPU"

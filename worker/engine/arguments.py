@@ -16,6 +16,7 @@ def engine_arguments(profile: Profile) -> dict[str, Any]:
     return {
         "model": profile.model_path,
         "revision": profile.revision,
+        **({"load_format": profile.load_format} if profile.load_format else {}),
         "quantization": profile.quantization,
         "kv_cache_dtype": profile.kv_cache_dtype,
         "dtype": profile.dtype,

@@ -52,6 +52,7 @@ class Profile(BaseModel):
     prompt_shape: str = Field(description="What the model's own chat template writes.")
     size: Size | None = Field(None, description="For the memory it takes; None where any has it.")
     sampling: Sampling
+    load_format: str | None = Field(None, description="`dummy`: random weights, for a measurement.")
     environment: dict[str, str] = Field(default_factory=dict)
 
     @property

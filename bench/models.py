@@ -1,0 +1,126 @@
+"""Which model a measurement of the hardware runs: real weights, the real shape, or a small one.
+
+With a GPU it is Mistral Nemo 12B: its weights if TRIAGE_MODEL_DIR holds them, otherwise random ones
+in the same shape, which take the same time. Without one it is the demonstration model's shape.
+"""
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from worker.engine.memory import Precision, Shape, known_shapes
+from worker.engine.profiles import NVIDIA_DRIVER, REPOSITORY
+
+KILO = 1024
+WHOLE_CONTEXT = 128 * KILO
+AWQ = {"quant_method": "awq", "bits": 4, "group_size": 128, "zero_point": True, "version": "gemm"}
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A shape, how its weights come, and what of the table this machine can measure.
+
+    With `has_own_contexts` every sequence has a context of its own; otherwise they share one, so
+    that it is read once only.
+    """
+
+    name: str
+    label: str
+    shape: Shape
+    device: str
+    precisions: Sequence[str]
+    contexts: Sequence[int]
+    cache: str
+    weights: Path | None = None
+
+    @property
+    def has_own_contexts(self) -> bool:
+        return self.device == "cuda"
+
+    @property
+    def vocabulary(self) -> int:
+        return self.shape.vocabulary
+
+    @property
+    def kv_bytes(self) -> int:
+        return self.shape.kv_bytes(self.cache)
+
+    def weight_bytes(self, precision: str) -> float:
+        return self.shape.parameters * Precision(precision).bytes
+
+    def start(self, folder: Path, precision: str, context: int) -> Any:
+        """An engine for this context; `folder` is for the model's configuration."""
+        from vllm.engine.arg_utils import AsyncEngineArgs  # noqa: PLC0415
+        from vllm.v1.engine.async_llm import AsyncLLM  # noqa: PLC0415
+
+        is_real = self.weights is not None
+        if not is_real:
+            (folder / "config.json").write_text(json.dumps(config(self.shape, precision)))
+        arguments: dict[str, Any] = {
+            "model": str(self.weights or folder),
+            "load_format": "auto" if is_real else "dummy",
+            "skip_tokenizer_init": True,
+            "quantization": "fp8" if precision == "fp8" else None,
+            "kv_cache_dtype": "fp8" if self.cache == "fp8" else "auto",
+            "dtype": "bfloat16" if self.device == "cpu" else "float16",
+            "max_model_len": context,
+            "max_num_seqs": 16,
+            "gpu_memory_utilization": 0.94,
+            "distributed_executor_backend": "uni",
+            "enforce_eager": self.device == "cpu",
+        }
+        return AsyncLLM.from_engine_args(AsyncEngineArgs(**arguments))
+
+
+def config(shape: Shape, precision: str) -> dict[str, Any]:
+    """A `config.json` of Mistral's family with these sizes."""
+    sizes = asdict(shape)
+    return {
+        "architectures": ["MistralForCausalLM"],
+        "model_type": "mistral",
+        "num_hidden_layers": sizes["layers"],
+        "hidden_size": sizes["hidden"],
+        "intermediate_size": sizes["intermediate"],
+        "num_attention_heads": sizes["heads"],
+        "num_key_value_heads": sizes["kv_heads"],
+        "head_dim": sizes["head_dim"],
+        "vocab_size": sizes["vocabulary"],
+        "tie_word_embeddings": sizes["tied"],
+        "max_position_embeddings": WHOLE_CONTEXT,
+        "rope_theta": sizes["rope_base"],
+        "sliding_window": None,
+        "hidden_act": "silu",
+        "rms_norm_eps": 1e-5,
+        "torch_dtype": "float16",
+        **({"quantization_config": AWQ} if precision == "awq" else {}),
+    }
+
+
+def model_under_test() -> Model:
+    if not NVIDIA_DRIVER.exists():
+        return Model(
+            name="demonstration model",
+            label="The demonstration model's shape (2.6 M parameters) with random weights, on the "
+            "CPU with one thread; its weights fit the processor's cache, so the share says little. "
+            "All sequences share one context.",
+            shape=Shape.of_config(REPOSITORY / "models/demo/config.json"),
+            device="cpu",
+            precisions=("fp16", "awq"),
+            contexts=(4 * KILO, 32 * KILO),
+            cache="fp16",
+        )  # fmt: skip
+    real = Path(os.environ.get("TRIAGE_MODEL_DIR", "none"))
+    has_real = (real / "config.json").is_file()
+    return Model(
+        name="Mistral Nemo 12B",
+        label=f"Mistral Nemo 12B with {'its own' if has_real else 'random'} weights.",
+        shape=known_shapes()["nemo-12b"],
+        device="cuda",
+        precisions=("awq",) if has_real else ("awq", "fp8"),
+        contexts=(4 * KILO, 32 * KILO, 128 * KILO),
+        cache="fp8",
+        weights=real if has_real else None,
+    )
