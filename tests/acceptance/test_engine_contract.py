@@ -34,8 +34,16 @@ from worker.local import free_port
 
 pytestmark = [pytest.mark.timeout(600), pytest.mark.filterwarnings("ignore")]
 
-YES = Request(Prompt("Answer.", "A ticket."), 'root ::= "yes" | "no"', 8, temperature=0.0, seed=0)
+YES = Request(
+    Prompt("Answer.", "A ticket."),
+    'root ::= "yes" | "no"',
+    8,
+    temperature=0.0,
+    seed=0,
+    labels="yes",
+)
 ENDLESS = replace(YES, grammar="root ::= [a-z ]{1200,1300}", max_tokens=1300, temperature=1.0)
+LIKELY = -5.0
 PROFILE = load_profile("demo")
 API_SERVER = "vllm.entrypoints.openai.api_server"
 """What `vllm serve` starts; the CPU build's own command looks for a package named vllm."""
@@ -187,6 +195,8 @@ def test_the_server_answers_as_the_engine_in_the_process_does(server: Server) ->
     assert [token.text for token in one.tokens] == [token.text for token in other.tokens]
     for mine, yours in zip(one.tokens, other.tokens, strict=True):
         assert mine.logprob == pytest.approx(yours.logprob, abs=0.01)
+        told = dict(yours.alternatives)
+        assert {text for text, logprob in mine.alternatives if logprob > LIKELY} <= told.keys()
 
 
 class Elsewhere:

@@ -28,7 +28,8 @@ class Prompt:
 class Request:
     """One generation. `grammar` is EBNF; `max_tokens` admits the longest text it allows.
 
-    Of the requests that wait, those with the lowest `priority` go first.
+    Of the requests that wait, those with the lowest `priority` go first. `labels` is the longest
+    text that the answer may begin with and whose tokens' probabilities are wanted.
     """
 
     prompt: Prompt
@@ -37,13 +38,15 @@ class Request:
     temperature: float
     seed: int
     priority: int = 0
+    labels: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Token:
     """One output token: its text and its log-probability among the tokens the grammar allowed.
 
-    `alternatives` are the most likely other ones at its place, as (text, log-probability).
+    `alternatives` are the most likely other ones at its place, as (text, log-probability). Beyond
+    the labels an engine need not know: the log-probability is then that of nothing, -inf.
     """
 
     text: str

@@ -43,11 +43,15 @@ ENFORCED = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Grammar:
-    """EBNF, its hash for the lineage, and the tokens that the longest output it admits takes."""
+    """EBNF, its hash for the lineage, and the tokens that the longest output it admits takes.
+
+    `labels` is the longest beginning of an output, up to the end of the last label.
+    """
 
     ebnf: str
     sha256: str
     max_tokens: int
+    labels: str
 
 
 @lru_cache(maxsize=8)
@@ -67,6 +71,7 @@ def reply_grammar(taxonomy: Taxonomy) -> Grammar:
         ebnf=ebnf,
         sha256=hashlib.sha256(ebnf.encode()).hexdigest(),
         max_tokens=len(longest_output(taxonomy).encode()) + 1,
+        labels=canonical_json(longest_labels(taxonomy)).removesuffix("}"),
     )
 
 
@@ -92,13 +97,16 @@ def longest_output(taxonomy: Taxonomy) -> str:
     """A reply with the most bytes the grammar admits; one more for the end makes the budget."""
     widest = "\U0001f5c3"
     assert len(widest.encode()) == BYTES_PER_CHARACTER
-    labels = {name: max(values, key=len) for name, values in label_values(taxonomy).items()}
     entity = {"kind": max(EntityKind, key=len), "value": widest * ENTITY_CHARS}
     return canonical_json(
         {
-            **labels,
+            **longest_labels(taxonomy),
             "entities": [entity] * ENTITIES,
             "summary": widest * SUMMARY_CHARS,
             "reply": widest * REPLY_CHARS,
         }
     )
+
+
+def longest_labels(taxonomy: Taxonomy) -> dict[str, str]:
+    return {name: max(values, key=len) for name, values in label_values(taxonomy).items()}

@@ -11,19 +11,22 @@ import platform
 import re
 import threading
 import time
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine, Iterable
 from concurrent.futures import CancelledError, Future
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 from uuid import uuid4
 
 from worker import logs
+from worker.engine.alternatives import NAME, Listener, Wanted
 from worker.engine.arguments import engine_arguments
 from worker.engine.contract import Generation, Identity, Request, Token
 from worker.engine.machine import this_machine
 from worker.engine.preflight import refuse_what_cannot_start
 from worker.engine.profiles import Profile
 from worker.engine.tokens import PromptEncoder
+from worker.engine.told import ToldBeside, ToldByVllm
 from worker.errors import (
     DeadlineExceeded,
     EngineCrashed,
@@ -33,17 +36,17 @@ from worker.errors import (
 )
 
 if TYPE_CHECKING:
-    from vllm import CompletionOutput, RequestOutput
+    from vllm import RequestOutput
     from vllm.logprobs import FlatLogprobs
     from vllm.v1.engine.async_llm import AsyncLLM
 
 log = logs.get(__name__)
 
 CPU_INFO = Path("/proc/cpuinfo")
+SPARE_PLACES = 3
+"""A model may split a label into more tokens than its tokenizer does."""
 ALTERNATIVES = 10
 """Tokens told beside the chosen one: enough for the confidence of a label (bench/RESULTS.md)."""
-NEGLIGIBLE_LOGPROB = -16.0
-"""A ten-millionth: such alternatives change no confidence, and masked ones are at -inf."""
 
 
 class VllmEngine:
@@ -58,7 +61,8 @@ class VllmEngine:
         """
         started = time.monotonic()
         os.environ.update(environment(profile))
-        refuse_what_cannot_start(profile, this_machine())
+        machine = this_machine()
+        refuse_what_cannot_start(profile, machine)
         self.profile = profile
         self._is_stopping = False
         self._encoder = PromptEncoder(
@@ -69,7 +73,10 @@ class VllmEngine:
             target=self._loop.run_forever, name="engine-loop", daemon=True
         )
         self._thread.start()
-        self._llm: AsyncLLM = self._on_loop(load(profile)).result()
+        # With a GPU vLLM's own log-probabilities cost it nothing that the step would wait for.
+        self._listener = None if machine.has_gpu else Listener()
+        self._places: dict[str, int] = {}
+        self._llm: AsyncLLM = self._on_loop(load(profile, told_beside=not machine.has_gpu)).result()
         self.identity = identity(profile)
         log.info("engine_started", profile=profile.name, seconds=time.monotonic() - started)
 
@@ -79,9 +86,11 @@ class VllmEngine:
         if len(ids) > room:
             raise PromptTooLong(self.profile.name, tokens=len(ids), room=room)
         started = time.monotonic()
-        future = self._on_loop(self._generate(ids, request))
+        wanted = self._expect(request.labels)
+        future = self._on_loop(self._generate(ids, request, wanted))
         try:
             output = future.result(deadline_s)
+            told = self._told(output, wanted)
         except CancelledError as error:
             raise EngineUnavailable("the engine was stopped") from error
         except TimeoutError as error:
@@ -89,9 +98,32 @@ class VllmEngine:
             raise DeadlineExceeded(
                 f"no answer within {deadline_s:g} s; raise TRIAGE_DEADLINE_S or add a worker"
             ) from error
-        return generation(output, self._encoder, engine_ms=int((time.monotonic() - started) * 1000))
+        finally:
+            if self._listener and wanted:
+                self._listener.forget(wanted)
+        engine_ms = int((time.monotonic() - started) * 1000)
+        return generation(output, told, self._encoder, engine_ms=engine_ms)
 
-    async def _generate(self, ids: list[int], request: Request) -> "RequestOutput":
+    def _expect(self, labels: str) -> Wanted | None:
+        """Prepare for what will be told; None if vLLM tells it itself, or nothing is wanted."""
+        if not (self._listener and labels):
+            return None
+        if labels not in self._places:
+            self._places[labels] = self.count(labels) + SPARE_PLACES
+        return self._listener.expect(self._places[labels])
+
+    def _told(self, output: "RequestOutput", wanted: Wanted | None) -> Iterable[Token]:
+        written = output.outputs[0]
+        if self._listener and wanted:
+            told = self._listener.collect(wanted, len(written.token_ids))
+            return ToldBeside(written.token_ids, told, self._encoder)
+        if written.logprobs:
+            return ToldByVllm(cast("FlatLogprobs", written.logprobs), self._encoder)
+        return ToldBeside(written.token_ids, {}, self._encoder)
+
+    async def _generate(
+        self, ids: list[int], request: Request, wanted: Wanted | None
+    ) -> "RequestOutput":
         from vllm import SamplingParams, TokensPrompt  # noqa: PLC0415
         from vllm.exceptions import VLLMClientError  # noqa: PLC0415
         from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams  # noqa: PLC0415
@@ -101,8 +133,10 @@ class VllmEngine:
             temperature=request.temperature,
             seed=request.seed,
             max_tokens=request.max_tokens,
+            # Both after the grammar has masked what it does not allow.
+            logprobs=ALTERNATIVES if request.labels and wanted is None else None,
             flat_logprobs=True,
-            logprobs=ALTERNATIVES,  # after the grammar has masked what it does not allow
+            extra_args={NAME: asdict(wanted)} if wanted else None,
             detokenize=False,  # the waiting thread does it, for what is looked at only
             output_kind=RequestOutputKind.FINAL_ONLY,
             structured_outputs=StructuredOutputsParams(grammar=request.grammar),
@@ -137,16 +171,20 @@ class VllmEngine:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
+        if self._listener:
+            self._listener.close()
 
     def _on_loop(self, coroutine: Coroutine[Any, Any, Any]) -> Future[Any]:
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
 
 
-async def load(profile: Profile) -> "AsyncLLM":
+async def load(profile: Profile, *, told_beside: bool = False) -> "AsyncLLM":
     from vllm.engine.arg_utils import AsyncEngineArgs  # noqa: PLC0415  # seconds of imports that
     from vllm.v1.engine.async_llm import AsyncLLM  # noqa: PLC0415  # only a worker should pay for
 
     arguments = AsyncEngineArgs(**engine_arguments(profile))
+    if told_beside:
+        arguments.logits_processors = ["worker.engine.teller:Teller"]
     try:
         return AsyncLLM.from_engine_args(arguments)
     except (RuntimeError, ValueError, OSError) as error:
@@ -194,7 +232,9 @@ def environment(profile: Profile) -> dict[str, str]:
     }
 
 
-def generation(output: "RequestOutput", encoder: PromptEncoder, *, engine_ms: int) -> Generation:
+def generation(
+    output: "RequestOutput", tokens: Iterable[Token], encoder: PromptEncoder, *, engine_ms: int
+) -> Generation:
     written = output.outputs[0]
     if written.finish_reason == "abort":
         raise EngineUnavailable("the engine stopped while it was writing")
@@ -203,37 +243,9 @@ def generation(output: "RequestOutput", encoder: PromptEncoder, *, engine_ms: in
     return Generation(
         text=encoder.decode(written.token_ids),
         finish_reason=written.finish_reason or "error",
-        tokens=Told(written, encoder),
+        tokens=tokens,
         prompt_tokens=len(output.prompt_token_ids or ()),
         cached_tokens=output.num_cached_tokens or 0,
         output_tokens=len(written.token_ids),
         engine_ms=engine_ms,
     )
-
-
-class Told:
-    """The tokens of an output with what vLLM tells of each, made when they are looked at.
-
-    Labels come first and only they are looked at: most of an output costs nothing here.
-    """
-
-    def __init__(self, written: "CompletionOutput", encoder: PromptEncoder) -> None:
-        self._written, self._encoder = written, encoder
-
-    def __iter__(self) -> Iterator[Token]:
-        told = cast("FlatLogprobs | None", self._written.logprobs)
-        if told is None:
-            return
-        for start, end in zip(told.start_indices, told.end_indices, strict=True):
-            chosen, *others = zip(
-                told.token_ids[start:end], told.logprobs[start:end], strict=True
-            )  # vLLM tells the chosen one first, and again among the likeliest
-            yield Token(
-                self._encoder.text_of(chosen[0]),
-                chosen[1],
-                tuple(
-                    (self._encoder.text_of(token_id), logprob)
-                    for token_id, logprob in others
-                    if token_id != chosen[0] and logprob > NEGLIGIBLE_LOGPROB
-                ),
-            )

@@ -18,7 +18,8 @@ from worker import logs
 from worker.engine.contract import Generation, Identity, Request, Token
 from worker.engine.profiles import Profile
 from worker.engine.tokens import PromptEncoder
-from worker.engine.vllm_engine import ALTERNATIVES, NEGLIGIBLE_LOGPROB
+from worker.engine.told import token
+from worker.engine.vllm_engine import ALTERNATIVES
 from worker.errors import (
     DeadlineExceeded,
     EngineCrashed,
@@ -180,12 +181,8 @@ class ServerEngine:
         for chosen, logprob, top in zip(
             told["tokens"], told["token_logprobs"], told["top_logprobs"], strict=True
         ):
-            others = tuple(
-                (self._encoder.text_of(id_of(other)), value)
-                for other, value in top.items()
-                if other != chosen and value > NEGLIGIBLE_LOGPROB
-            )
-            yield Token(self._encoder.text_of(id_of(chosen)), logprob, others)
+            others = [(id_of(other), value) for other, value in top.items()]
+            yield token(id_of(chosen), logprob, others, self._encoder)
 
     def _served(self, endpoint: Endpoint) -> tuple[str, int, str]:
         """The model's name there, its context in tokens, vLLM's version."""

@@ -159,6 +159,7 @@ def request(prompt: Prompt, desk: Desk, *, priority: int) -> Request:
         temperature=desk.temperature,
         seed=desk.seed,
         priority=priority,
+        labels=desk.grammar.labels,
     )
 
 
