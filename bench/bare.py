@@ -85,21 +85,25 @@ def sampling(grammar: str | None, max_tokens: int, **changes: Any) -> Any:
 async def generate(
     llm: Any, prompts: Prompts, parameters: Any, *, in_flight: int = IN_FLIGHT
 ) -> Generated:
-    """Generate for every prompt, so many at a time: as one ends the next begins."""
+    """Generate for every prompt, so many at a time: as one ends the next begins.
+
+    `parameters` are the same for all, or a list of each one's.
+    """
     from vllm import TokensPrompt  # noqa: PLC0415
 
     free, outputs = asyncio.Semaphore(in_flight), []
 
-    async def one(ids: Sequence[int]) -> None:
+    async def one(ids: Sequence[int], asked: Any) -> None:
         async with free:
             async for output in llm.generate(
-                TokensPrompt(prompt_token_ids=list(ids)), parameters, request_id=uuid4().hex
+                TokensPrompt(prompt_token_ids=list(ids)), asked, request_id=uuid4().hex
             ):
                 final = output
         outputs.append(final)
 
+    each = parameters if isinstance(parameters, list) else [parameters] * len(prompts)
     started = time.perf_counter()
-    await asyncio.gather(*(one(ids) for ids in prompts))
+    await asyncio.gather(*(one(ids, asked) for ids, asked in zip(prompts, each, strict=True)))
     return Generated(time.perf_counter() - started, outputs)
 
 

@@ -3,6 +3,7 @@
 `python -m bench.engine VARIANT` measures one engine in a process of its own and prints JSON.
 """
 
+import random
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -24,6 +25,8 @@ TICKETS = 192
 ALONE = 48
 """Tickets for one at a time, which is slow."""
 STATIC = 16
+MIXED = (16, 512)
+"""Tokens of an answer where short confirmations and long explanations mix; uniform."""
 
 
 def measure(rounds: int) -> None:
@@ -52,12 +55,17 @@ def rows(found: Mapping[str, Sequence[Mapping[str, float]]]) -> list[str]:
         return [a / b for a, b in zip(of(*top), of(*bottom), strict=True)]
 
     return [
-        row("(b) continuous / static batches of 16, tickets/s",
-            ratio(("batching", "continuous"), ("batching", "static")), 2),
-        row("(b) continuous / one at a time, tickets/s",
-            ratio(("batching", "continuous"), ("batching", "alone")), 2),
-        row("continuous, tickets/s", of("batching", "continuous"), 1),
-        row("tokens in an answer, longest of 16 / mean", of("batching", "spread"), 2),
+        *(
+            line
+            for name, what in (("mixed", "answers of 16 to 512 tokens"), ("ours", "our answers"))
+            for line in (
+                row(f"(b) {what}: continuous / static batches of 16, tickets/s",
+                    ratio(("batching", f"{name} continuous"), ("batching", f"{name} static")), 2),
+                row(f"(b) {what}: continuous / one at a time, tickets/s",
+                    ratio(("batching", f"{name} continuous"), ("batching", f"{name} alone")), 2),
+                row(f"{what}: the longest of 16 / their mean", of("batching", f"{name} spread"), 2),
+            )
+        ),
         row("(d) prompt tokens from the cache, of all", of("cached", "share"), 3),
         row("(d) tickets/s with the prefix cache / without",
             ratio(("cached", "tickets_s"), ("uncached", "tickets_s")), 2),
@@ -73,21 +81,27 @@ def rows(found: Mapping[str, Sequence[Mapping[str, float]]]) -> list[str]:
 async def batching() -> dict[str, float]:
     """Tickets a second: as one ends the next begins, in batches, one at a time."""
     asked, grammar = demo_prompts(TICKETS)
-    llm, parameters = start(), sampling(grammar.ebnf, grammar.max_tokens)
-    await generate(llm, asked[:STATIC], parameters)
-    continuous = await generate(llm, asked, parameters)
-    batches = [
-        await generate(llm, asked[first : first + STATIC], parameters)
-        for first in range(0, TICKETS, STATIC)
-    ]
-    alone = await generate(llm, asked[:ALONE], parameters, in_flight=1)
+    rng = random.Random(4)
+    ours = [sampling(grammar.ebnf, grammar.max_tokens)] * TICKETS
+    mixed = [sampling(None, rng.randint(*MIXED), ignore_eos=True) for _ in asked]
+    llm = start()
+    await generate(llm, asked[:STATIC], ours[:STATIC])
+    found = {}
+    for name, each in (("ours", ours), ("mixed", mixed)):
+        continuous = await generate(llm, asked, each)
+        batches = [
+            await generate(llm, asked[first : first + STATIC], each[first : first + STATIC])
+            for first in range(0, TICKETS, STATIC)
+        ]
+        alone = await generate(llm, asked[:ALONE], each[:ALONE], in_flight=1)
+        found |= {
+            f"{name} continuous": TICKETS / continuous.seconds,
+            f"{name} static": TICKETS / sum(one.seconds for one in batches),
+            f"{name} alone": ALONE / alone.seconds,
+            f"{name} spread": median(spread(one) for one in batches),
+        }
     llm.shutdown()
-    return {
-        "continuous": TICKETS / continuous.seconds,
-        "static": TICKETS / sum(one.seconds for one in batches),
-        "alone": ALONE / alone.seconds,
-        "spread": median(spread(one) for one in batches),
-    }
+    return found
 
 
 def spread(batch: Generated) -> float:

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import asdict
 from multiprocessing.connection import Client
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -112,8 +113,8 @@ def test_a_request_that_has_left_is_not_told_of(listener: Listener, teller: Tell
     assert listener.collect(gone, written=0) == {}
 
 
-def test_a_worker_that_is_gone_does_not_stop_the_engine(teller: Teller) -> None:
-    nobody = Wanted("\0triage-nobody-is-here", key=1, places=3)
+def test_a_worker_that_is_gone_does_not_stop_the_engine(teller: Teller, tmp_path: Path) -> None:
+    nobody = Wanted(str(tmp_path / "nobody.sock"), key=1, places=3)
     teller.update_state(joined((0, asking(nobody), [])))
 
     assert teller.apply(random_logits(1)).shape == (1, VOCABULARY)

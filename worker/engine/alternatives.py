@@ -1,7 +1,7 @@
 """What else an engine might have written: the likeliest tokens at each place of a label.
 
 vLLM can tell them itself, but then works them out for every token of every answer, and carries
-them all through its queues (docs/decisions/alternatives.md). Labels are a third of an answer, so
+them all through its queues (docs/decisions/alternatives.md). Labels are a fifth of an answer, so
 `Teller`, in the engine's process, tells the alternatives of those alone, over a socket of its own;
 the `Listener` in the worker keeps them until the answer is there.
 """
@@ -11,6 +11,7 @@ import itertools
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
+from multiprocessing.connection import Client
 from multiprocessing.connection import Listener as Socket
 from typing import Any
 
@@ -71,6 +72,8 @@ class Listener:
             self._heard.pop(wanted.key, None)
 
     def close(self) -> None:
+        with contextlib.suppress(OSError):  # the thread waits for an engine that never came
+            Client(str(self._socket.address), family="AF_UNIX").close()
         self._socket.close()
 
     def _accept(self) -> None:
