@@ -18,6 +18,7 @@ from bench.simulation import Engine, Simulated, simulate
 from bench.speed import run
 from bench.stack import WARM_UP, post, send, wait_until_done
 from bench.workload import workload
+from worker import charts
 from worker.database import Sessions, opened, transaction
 from worker.local import Stack, free_port
 from worker.settings import load_settings
@@ -27,6 +28,7 @@ SECONDS = 600.0
 THINK_S = 4.0
 """The mean time between an answer and the agent's next ticket; exponentially distributed."""
 LOOK_S = 0.1
+PERCENTS = (50, 90, 95, 99)
 
 DONE = "select id from tickets where id = any(:ids) and state in ('replied', 'needs_human')"
 WAITED = """
@@ -68,6 +70,8 @@ def measure(_rounds: int) -> None:
     rates = {int(name): rate for name, rate in run("bench.engine", "rates").items()}
     seconds, tokens = measured()
     predicted = predict(Engine(rates), tokens)
+    waited = {percent: quantiles(seconds, n=100)[percent - 1] for percent in PERCENTS}
+    simulated = {percent: predicted.percentile(percent / 100) for percent in PERCENTS}
     write_section(
         "Agents",
         text=f"(f) {AGENTS} agents for {SECONDS / 60:g} minutes on the whole stack with the "
@@ -78,17 +82,18 @@ def measure(_rounds: int) -> None:
         rows=[
             fact("tickets answered", f"{len(seconds):,}", f"{len(seconds) / SECONDS:.1f} a second"),
             *(
-                fact(
-                    f"p{percent}, seconds",
-                    f"{quantiles(seconds, n=100)[percent - 1]:.2f}",
-                    f"simulated {predicted.percentile(percent / 100):.2f}",
-                )
-                for percent in (50, 90, 95, 99)
+                fact(f"p{percent}, seconds", f"{waited[percent]:.2f}",
+                     f"simulated {simulated[percent]:.2f}")
+                for percent in PERCENTS
             ),
             fact("simulated tickets a second", f"{len(predicted.seconds) / SECONDS:.1f}"),
             fact("engine alone, tokens/s at 1, 4, 8, 16", ", ".join(
                 f"{rate:,.0f}" for rate in rates.values())),
         ],
+        picture=charts.bars(
+            [f"p{percent}" for percent in PERCENTS],
+            {"measured, seconds": list(waited.values()), "simulated": list(simulated.values())},
+        ),
     )  # fmt: skip
 
 

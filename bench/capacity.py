@@ -11,6 +11,7 @@ from bench.simulation import Engine, Simulated, simulate
 from bench.tokens import DATA
 from bench.workload import workload
 from schemas.reply import canonical_json
+from worker import charts
 
 NEMO_AWQ = Engine({1: 175, 4: 490, 8: 740, 16: 1020}, prompt_s=0.022)
 """Mistral Nemo 12B in AWQ on one RTX 4090: tokens/s as published. A ticket's own part of the prompt
@@ -20,14 +21,15 @@ MEAN_TOKENS = 140
 """Of an answer; the demonstration's are 105 (docs/tokens.md), and people write longer ones."""
 HOURS = (2, 1, 1, 1, 1, 2, 4, 7, 10, 12, 12, 11, 9, 10, 11, 11, 10, 8, 6, 5, 4, 4, 3, 3)
 """How a day's tickets spread over its hours; the busiest has 1.9 times the mean."""
+LOADS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95)
 TICKETS = 40_000
 
 
 def measure(_rounds: int) -> None:
     full = NEMO_AWQ.tickets_s(MEAN_TOKENS)
+    one_card = {load: open_loop(load * full, 1) for load in LOADS}
     lines = [
-        line(f"one card at {load:.0%} of what it can", 1, open_loop(load * full, 1))
-        for load in (0.5, 0.7, 0.8, 0.9, 0.95)
+        line(f"one card at {load:.0%} of what it can", 1, found) for load, found in one_card.items()
     ]
     lines += [
         line(f"50 agents, each {per_hour} tickets an hour", 1, open_loop(50 * per_hour / 3600, 1))
@@ -47,6 +49,13 @@ def measure(_rounds: int) -> None:
         "tickets a second. Seconds from arrival to answer; used is the share of the slots.",
         head="| load | cards | tickets an hour | used | p50 | p95 | p99 |",
         rows=lines,
+        picture=charts.lines(
+            [f"{load:.0%}" for load in LOADS],
+            {
+                f"p{share:.0%}".rstrip("%"): [one.percentile(share) for one in one_card.values()]
+                for share in (0.5, 0.95, 0.99)
+            },
+        ),
     )
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
+PICTURES = RESULTS.with_name("pictures")
 GPUS = Path("/proc/driver/nvidia/gpus")
 TITLE = """# Results
 
@@ -18,19 +19,35 @@ Ratios travel to other machines, absolute figures do not.
 """
 
 
-def write_section(title: str, *, text: str, rows: Sequence[str]) -> None:
+def write_section(
+    title: str, *, text: str, rows: Sequence[str], picture: str | None = None
+) -> None:
     """Write a section whose rows come from `row` and `fact`."""
-    write_table(title, text=text, head="| what | median | each |", rows=rows)
+    write_table(title, text=text, head="| what | median | each |", rows=rows, picture=picture)
 
 
-def write_table(title: str, *, text: str, head: str, rows: Sequence[str]) -> None:
-    """Put a section with this heading, a paragraph and a table into RESULTS.md, or replace it."""
+def write_table(
+    title: str, *, text: str, head: str, rows: Sequence[str], picture: str | None = None
+) -> None:
+    """Put a section with this heading, a paragraph and a table into RESULTS.md, or replace it.
+
+    `picture` is an SVG that shows the same.
+    """
     sections = read_sections()
     dated = f"{text} Measured on {datetime.now(UTC):%Y-%m-%d}: {machine()}."
     rule = "|---" * (head.count("|") - 1) + "|"
-    sections[title] = "\n".join([dated, "", head, rule, *rows, ""])
+    shown = [keep(title, picture), ""] if picture else []
+    sections[title] = "\n".join([dated, "", *shown, head, rule, *rows, ""])
     parts = [TITLE, *(f"## {name}\n\n{body}" for name, body in sections.items())]
     RESULTS.write_text("\n".join(parts))
+
+
+def keep(title: str, picture: str) -> str:
+    """Save a picture beside RESULTS.md, in a colour that reads on light and dark; its link."""
+    PICTURES.mkdir(exist_ok=True)
+    path = PICTURES / f"{title.lower().replace(' ', '-')}.svg"
+    path.write_text(picture.replace("currentColor", "#808080"), encoding="utf-8")
+    return f"![{title}]({PICTURES.name}/{path.name})"
 
 
 def read_sections() -> dict[str, str]:

@@ -19,6 +19,7 @@ from bench.bare import Generated, generate, sampling
 from bench.models import Model, model_under_test
 from bench.report import write_table
 from bench.speed import run
+from worker import charts
 from worker.engine.memory import Precision
 from worker.engine.profiles import load_profile
 from worker.engine.vllm_engine import environment
@@ -31,12 +32,14 @@ READ_BYTES = 2**30
 
 def measure(_rounds: int) -> None:
     model = model_under_test()
-    lines = []
+    lines, drawn = [], {}
     for precision in model.precisions:
         for context in model.contexts:
             print(f"{model.name}, {precision}, {context:,} tokens", flush=True)
             found = run("bench.roofline", precision, str(context))
             lines.append(line(model, precision, context, found))
+            name = f"{precision}, {context // 1024}k"
+            drawn[name] = [found.get(str(batch)) for batch in BATCHES]
     write_table(
         "Roofline",
         text=f"(c) {model.label} Tokens a second of all sequences together while they write, after "
@@ -44,6 +47,7 @@ def measure(_rounds: int) -> None:
         "allows, if a step reads all weights once and each sequence's cache.",
         head="| precision | context | " + " | ".join(f"batch {one}" for one in BATCHES) + " |",
         rows=lines,
+        picture=charts.bars([f"batch {one}" for one in BATCHES], drawn),
     )
 
 

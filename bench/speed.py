@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 from bench.report import row, write_section
+from worker import charts
 
 FIRST_REPLY = re.compile(r"First reply\s+([\d.]+)\s+s")
 
@@ -78,4 +79,8 @@ def write(
             row("worker, peak memory in MB", of(stack, "worker_mb"), 0),
             row("gateway, peak memory in MB", of(stack, "gateway_mb"), 0),
         ],
+        picture=charts.bars(
+            [f"round {number}" for number in range(1, len(bare) + 1)],
+            {"bare engine, tickets/s": of(bare, "tickets_s"), "worker": of(stack, "tickets_s")},
+        ),
     )

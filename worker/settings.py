@@ -99,8 +99,9 @@ class Settings(BaseSettings):
 
     profile: str = Field(
         "auto",
-        description="Engine profile: a name from `worker/engine/profiles/`, or `auto` "
-        "(nemo-awq-32k with an NVIDIA GPU, else demo), or `scripted` (tests, no model).",
+        description="Engine profile: a name from `worker/engine/profiles/`, a file of your own "
+        "that ends in .toml, `auto` (nemo-awq-32k with an NVIDIA GPU, else demo), or `scripted` "
+        "(tests, no model).",
     )
     servers: str = Field(
         "", pattern="^(https?://[^,]+(,https?://[^,]+)*)?$", description="Endpoints of `vllm "

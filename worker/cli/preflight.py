@@ -1,15 +1,21 @@
-"""`triage doctor --profile`: is all there that a profile needs?"""
+"""`triage doctor --profile`: is all there that a profile needs? And what a gate said of a build."""
 
+import hashlib
 import os
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
+from rich.console import Console
+
+from worker.cli.desks import SCRIPTED
 from worker.engine.checkpoint import Checkpoint
 from worker.engine.machine import Machine, this_machine
 from worker.engine.preflight import Seen, free_memory, of_checkpoint, of_machine
 from worker.engine.profiles import Profile, load_profile
 from worker.errors import SettingsError
+from worker.quality.gate import Comparison
 from worker.quality.records import GateRecord
 from worker.settings import Settings
 
@@ -60,3 +66,26 @@ def gate(profile: Profile, checkpoint: Checkpoint, machine: Machine, folder: Pat
     is_same = last.engine_version == f"vllm {machine.vllm}"
     fix = None if is_same else f"vLLM is another one now: {how}"
     return Seen("quality gate", found, fix, is_warning=True)
+
+
+def keep_gate(
+    compared: Comparison, settings: Settings, *, reference: str, cases: Path | None, margin: float
+) -> None:
+    """Put a gate's result on file, where it is known which build the candidate was."""
+    if settings.profile == SCRIPTED or settings.servers:
+        return
+    assert cases is not None
+    profile = load_profile(settings.profile)
+    record = GateRecord(
+        build=Checkpoint.of(profile).build(profile),
+        candidate=profile.name,
+        reference=reference,
+        engine_version=f"vllm {this_machine().vllm}",
+        cases_file=cases.name,
+        cases=hashlib.sha256(cases.read_bytes()).hexdigest(),
+        margin=margin,
+        comparison=compared,
+        at=datetime.now(UTC),
+    )
+    path = record.write(settings.gates)
+    Console(stderr=True).print(f"On file for this build: {path}", highlight=False, soft_wrap=True)

@@ -1,11 +1,9 @@
 """`triage quality`: measure a model, fit thresholds, compare builds, keep a golden set."""
 
-import hashlib
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -18,12 +16,10 @@ from schemas.thresholds import thresholds_text
 from worker import logs
 from worker.cli import compose, desks
 from worker.cli.lines import read_lines
+from worker.cli.preflight import keep_gate
 from worker.cli.progress import counting
 from worker.cli.quality_tables import answer_table, coverage_table, language_table, thresholds_table
-from worker.engine.checkpoint import Checkpoint
 from worker.engine.contract import Engine
-from worker.engine.machine import this_machine
-from worker.engine.profiles import load_profile
 from worker.errors import TriageError
 from worker.helpdesk import text
 from worker.quality import run as running
@@ -31,7 +27,6 @@ from worker.quality.calibrate import calibrate as fit_thresholds
 from worker.quality.gate import MARGIN, Comparison, Verdict, compare, score
 from worker.quality.golden import golden_tickets
 from worker.quality.questions import Question, scores
-from worker.quality.records import GateRecord
 from worker.quality.run import Run
 from worker.quality.summary import summary
 from worker.settings import Settings, load_settings
@@ -142,7 +137,13 @@ def gate(
         compared = compare(*found, margin=margin)
     except ValueError as error:
         raise TriageError(str(error)) from error
-    put_on_file(compared, candidate, reference, cases=tickets or questions, margin=margin)
+    keep_gate(
+        compared,
+        settings_of(candidate),
+        reference=reference,
+        cases=tickets or questions,
+        margin=margin,
+    )
     if as_json:
         typer.echo(json.dumps({"candidate": candidate, "reference": reference, "margin": margin}
                               | {"comparison": asdict(compared)}))  # fmt: skip
@@ -179,30 +180,6 @@ def scores_of(profile: str, tickets: Path | None, questions: Path | None) -> lis
         with counting(f"Asking {profile}", len(asked)) as advance:
             return scores(asked, engine, in_flight=settings.in_flight,
                           deadline_s=settings.deadline_s, advance=advance)  # fmt: skip
-
-
-def put_on_file(
-    compared: Comparison, candidate: str, reference: str, *, cases: Path | None, margin: float
-) -> None:
-    """Keep the result for `triage doctor --profile`, where it is known which build this was."""
-    settings = settings_of(candidate)
-    if settings.profile == desks.SCRIPTED or settings.servers:
-        return
-    assert cases is not None
-    profile = load_profile(settings.profile)
-    record = GateRecord(
-        build=Checkpoint.of(profile).build(profile),
-        candidate=candidate,
-        reference=reference,
-        engine_version=f"vllm {this_machine().vllm}",
-        cases_file=cases.name,
-        cases=hashlib.sha256(cases.read_bytes()).hexdigest(),
-        margin=margin,
-        comparison=compared,
-        at=datetime.now(UTC),
-    )
-    path = record.write(settings.gates)
-    Console(stderr=True).print(f"On file for this build: {path}", highlight=False, soft_wrap=True)
 
 
 def show(compared: Comparison, candidate: str, reference: str, margin: float) -> None:

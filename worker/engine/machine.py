@@ -1,20 +1,25 @@
 """What this machine has for an engine: vLLM, a card, its memory, kernels for quantized weights."""
 
+import platform
+import re
 from dataclasses import dataclass
+from pathlib import Path
 
 import psutil
 
 from worker.engine.memory import GB
 from worker.errors import SettingsError
 
+CPU_INFO = Path("/proc/cpuinfo")
 CPU_KERNELS = ("awq",)
 """Quantizations that vLLM's CPU build runs, as tried with the demonstration model."""
 
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """`capability` is CUDA's, times ten (89 is Ada); None without a GPU. Memory is the card's,
-    without a GPU the machine's.
+    """`device` is the model of the GPU, or of the CPU where there is none: outputs may differ
+    between two. `capability` is CUDA's, times ten (89 is Ada), None without a GPU. Memory is the
+    card's, without one the machine's.
     """
 
     vllm: str
@@ -39,7 +44,7 @@ def this_machine() -> Machine:
     except ImportError as error:
         raise SettingsError("no vLLM is installed here: `make setup`") from error
     if current_platform.is_cpu():
-        return Machine(vllm.__version__, "CPU", None, psutil.virtual_memory().total / GB)
+        return Machine(vllm.__version__, cpu(), None, psutil.virtual_memory().total / GB)
     capability = current_platform.get_device_capability()
     return Machine(
         vllm=vllm.__version__,
@@ -47,6 +52,11 @@ def this_machine() -> Machine:
         capability=capability.to_int() if capability else 0,
         memory_gb=current_platform.get_device_total_memory() / GB,
     )
+
+
+def cpu() -> str:
+    models = re.findall(r"^model name\s*:\s*(.+)$", CPU_INFO.read_text(), re.MULTILINE)
+    return models[0] if models else platform.machine()
 
 
 def free_gb() -> float:

@@ -8,6 +8,7 @@ encoded with control tokens; what a customer wrote is encoded with them switched
 from collections.abc import Sequence
 from pathlib import Path
 
+from huggingface_hub import hf_hub_download
 from jinja2 import TemplateError
 from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerFast
@@ -95,15 +96,18 @@ def load_tokenizer(model: Path | str, revision: str | None) -> PreTrainedTokeniz
         SettingsError: the model is not here and cannot be downloaded.
     """
     try:
+        if not Path(model).is_dir():  # first one small file: it says soon that there is no hub
+            hf_hub_download(str(model), "config.json", revision=revision)
         tokenizer: PreTrainedTokenizerFast = PreTrainedTokenizerFast.from_pretrained(
             model,
             revision=revision or "main",
             fix_mistral_regex=True,  # Mistral's published tokenizer.json splits words wrongly
         )
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise SettingsError(
-            f"{model} has no tokenizer here, and the hub gives none: `hf download {model}` where "
-            "the hub can be reached, or name a folder as `model` in the profile"
+            f"there is no model {model} here, and the hub gives none ({type(error).__name__}): "
+            f"`hf download {model}` where the hub can be reached, or name a folder as `model` in "
+            "the profile"
         ) from error
     return tokenizer
 

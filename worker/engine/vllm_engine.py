@@ -7,14 +7,11 @@ hold tickets hand their requests over and wait. Requests join the running batch 
 
 import asyncio
 import os
-import platform
-import re
 import threading
 import time
 from collections.abc import Coroutine, Iterable
 from concurrent.futures import CancelledError, Future
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 from uuid import uuid4
 
@@ -22,7 +19,7 @@ from worker import logs
 from worker.engine.alternatives import NAME, Listener, Wanted
 from worker.engine.arguments import engine_arguments
 from worker.engine.contract import Generation, Identity, Request, Token
-from worker.engine.machine import this_machine
+from worker.engine.machine import Machine, this_machine
 from worker.engine.preflight import refuse_what_cannot_start
 from worker.engine.profiles import Profile
 from worker.engine.tokens import PromptEncoder
@@ -36,13 +33,12 @@ from worker.errors import (
 )
 
 if TYPE_CHECKING:
-    from vllm import RequestOutput
+    from vllm import CompletionOutput, RequestOutput
     from vllm.logprobs import FlatLogprobs
     from vllm.v1.engine.async_llm import AsyncLLM
 
 log = logs.get(__name__)
 
-CPU_INFO = Path("/proc/cpuinfo")
 SPARE_PLACES = 3
 """A model may split a label into more tokens than its tokenizer does."""
 ALTERNATIVES = 10
@@ -74,10 +70,11 @@ class VllmEngine:
         )
         self._thread.start()
         # With a GPU vLLM's own log-probabilities cost it nothing that the step would wait for.
-        self._listener = None if machine.has_gpu else Listener()
+        told_beside = not machine.has_gpu
+        self._llm: AsyncLLM = self._on_loop(load(profile, told_beside=told_beside)).result()
+        self._listener = Listener() if told_beside else None
         self._places: dict[str, int] = {}
-        self._llm: AsyncLLM = self._on_loop(load(profile, told_beside=not machine.has_gpu)).result()
-        self.identity = identity(profile)
+        self.identity = identity(profile, machine)
         log.info("engine_started", profile=profile.name, seconds=time.monotonic() - started)
 
     def generate(self, request: Request, *, deadline_s: float) -> Generation:
@@ -90,6 +87,7 @@ class VllmEngine:
         future = self._on_loop(self._generate(ids, request, wanted))
         try:
             output = future.result(deadline_s)
+            refuse_unfinished(output.outputs[0])
             told = self._told(output, wanted)
         except CancelledError as error:
             raise EngineUnavailable("the engine was stopped") from error
@@ -200,26 +198,14 @@ async def shut_down(llm: "AsyncLLM") -> None:
     await asyncio.gather(*waiting, return_exceptions=True)
 
 
-def identity(profile: Profile) -> Identity:
-    import vllm  # noqa: PLC0415
-
+def identity(profile: Profile, machine: Machine) -> Identity:
     return Identity(
         profile=profile.name,
         model=profile.model,
         quantization=profile.quantization,
-        engine_version=f"vllm {vllm.__version__}",
-        hardware=hardware(),
+        engine_version=f"vllm {machine.vllm}",
+        hardware=machine.device,
     )
-
-
-def hardware() -> str:
-    """The model of the GPU, or of the CPU where there is none: outputs may differ between two."""
-    from vllm.platforms import current_platform  # noqa: PLC0415
-
-    if not current_platform.is_cpu():
-        return str(current_platform.get_device_name())
-    models = re.findall(r"^model name\s*:\s*(.+)$", CPU_INFO.read_text(), re.MULTILINE)
-    return models[0] if models else platform.machine()
 
 
 def environment(profile: Profile) -> dict[str, str]:
@@ -232,14 +218,21 @@ def environment(profile: Profile) -> dict[str, str]:
     }
 
 
-def generation(
-    output: "RequestOutput", tokens: Iterable[Token], encoder: PromptEncoder, *, engine_ms: int
-) -> Generation:
-    written = output.outputs[0]
+def refuse_unfinished(written: "CompletionOutput") -> None:
+    """
+    Raises:
+        EngineUnavailable, RequestRefused: the engine ended before the answer did.
+    """
     if written.finish_reason == "abort":
         raise EngineUnavailable("the engine stopped while it was writing")
     if written.finish_reason == "error":
         raise RequestRefused("the engine gave the request up; its own log says why")
+
+
+def generation(
+    output: "RequestOutput", tokens: Iterable[Token], encoder: PromptEncoder, *, engine_ms: int
+) -> Generation:
+    written = output.outputs[0]
     return Generation(
         text=encoder.decode(written.token_ids),
         finish_reason=written.finish_reason or "error",

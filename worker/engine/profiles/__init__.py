@@ -78,21 +78,27 @@ class Profile(BaseModel):
 
 
 def load_profile(name: str) -> Profile:
-    """Read the profile of this name; `auto` takes what the machine can run.
+    """Read the profile of this name, or the file if it ends in `.toml`; `auto` takes what the
+    machine can run.
 
     Raises:
         SettingsError: there is no such profile, or its file makes no sense.
     """
     if name == "auto":
         name = "nemo-awq-32k" if NVIDIA_DRIVER.exists() else "demo"
-    path = DIRECTORY / f"{name}.toml"
+    path = Path(name) if name.endswith(".toml") else DIRECTORY / f"{name}.toml"
     if not path.is_file():
         raise SettingsError(
-            f"TRIAGE_PROFILE: there is no profile {name!r}; there are {', '.join(profile_names())}"
+            f"TRIAGE_PROFILE: there is no profile {name!r}; name a file that ends in .toml, or one "
+            f"of {', '.join(profile_names())}"
         )
     try:
-        return Profile.model_validate({"name": name, **tomllib.loads(path.read_text())})
-    except (ValidationError, tomllib.TOMLDecodeError) as error:
+        return Profile.model_validate({"name": path.stem, **tomllib.loads(path.read_text())})
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(map(str, first["loc"]))
+        raise SettingsError(f"{path}: {place}: {first['msg']}") from error
+    except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"{path}: {error}") from error
 
 

@@ -1,0 +1,78 @@
+"""A profile that cannot run is refused at a worker's start, with what to change."""
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from tests.conftest import REPOSITORY
+from worker.cli.main import app
+from worker.engine.profiles import load_profile
+from worker.engine.tokens import PromptEncoder
+from worker.errors import SettingsError
+
+DEMO = (REPOSITORY / "worker/engine/profiles/demo.toml").read_text()
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # torch and vLLM warn while they are imported
+
+
+def profile(folder: Path, old: str = "", new: str = "") -> str:
+    """The demonstration's profile with something changed, as a file of a desk's own."""
+    assert old in DEMO
+    path = folder / "own.toml"
+    path.write_text(DEMO.replace(old, new, 1))
+    return str(path)
+
+
+def start_a_worker(name: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The one line with which a worker refuses to start; no database is asked before."""
+    monkeypatch.setenv("TRIAGE_PROFILE", name)
+    monkeypatch.setenv("TRIAGE_DATABASE_URL", "postgresql+psycopg://nobody@127.0.0.1:1/none")
+    monkeypatch.setenv("TRIAGE_BROKER_URL", "memory://")
+    monkeypatch.setenv("TRIAGE_METRICS_PORT", "0")
+    found = CliRunner().invoke(app, ["worker"])
+    assert isinstance(found.exception, SettingsError), found.output
+    return str(found.exception)
+
+
+def test_a_profile_of_ones_own_is_a_file(tmp_path: Path) -> None:
+    own = load_profile(profile(tmp_path, "max_num_seqs = 16", "max_num_seqs = 8"))
+
+    assert (own.name, own.max_num_seqs) == ("own", 8)
+
+
+def test_an_unknown_key_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = profile(tmp_path, "max_num_seqs", "max_num_sequences")
+
+    assert "own.toml: max_num_seq" in start_a_worker(name, monkeypatch)
+
+
+def test_a_value_that_makes_no_sense_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = profile(tmp_path, "memory_share = 0.9", "memory_share = 1.9")
+
+    assert "own.toml: memory_share: Input should be less" in start_a_worker(name, monkeypatch)
+
+
+def test_a_file_that_is_no_toml_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "own.toml").write_text("model = = 1")
+
+    assert "own.toml: Invalid value" in start_a_worker(str(tmp_path / "own.toml"), monkeypatch)
+
+
+def test_a_model_that_does_not_fit_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    size = '[size]\nmodel = "nemo-12b"\nprecision = "fp16"\ncard_gb = 24\n\n[sampling]'
+    name = profile(tmp_path, "[sampling]", size)
+
+    said = start_a_worker(name, monkeypatch)
+
+    assert "profile own: memory" in said
+    assert "take a machine with a GPU" in said
+
+
+def test_a_missing_checkpoint_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"there is no model .*nowhere here.*hf download"):
+        PromptEncoder(tmp_path / "nowhere")
