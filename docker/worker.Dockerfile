@@ -24,14 +24,16 @@ RUN apt-get update \
 RUN useradd --uid 10001 --create-home triage \
     && install --directory --owner 10001 /models /cache /run/triage
 COPY --from=built /app /app
+# The CUDA build wants driver 580 or newer: NVIDIA's toolkit says so instead of a restart loop.
+ENV NVIDIA_REQUIRE_CUDA="cuda>=13.0"
 ENV PATH=/app/.venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 \
     HF_HOME=/models HOME=/cache XDG_CACHE_HOME=/cache VLLM_CACHE_ROOT=/cache/vllm \
     TRITON_CACHE_DIR=/cache/triton TORCHINDUCTOR_CACHE_DIR=/cache/inductor \
-    TRIAGE_READY_FILE=/run/triage/worker.ready TRIAGE_METRICS_HOST=0.0.0.0
+    TRIAGE_GATES=/models/gates TRIAGE_READY_FILE=/run/triage/worker.ready TRIAGE_METRICS_HOST=0.0.0.0
 WORKDIR /run/triage
 USER 10001
 VOLUME ["/models", "/cache"]
 EXPOSE 9464
-HEALTHCHECK --start-period=15m CMD test -f /run/triage/worker.ready
+HEALTHCHECK --start-period=30m --interval=10s CMD test -f /run/triage/worker.ready
 ENTRYPOINT ["triage"]
 CMD ["worker"]

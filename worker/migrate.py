@@ -50,6 +50,15 @@ def current_revision(sessions: Sessions) -> str | None:
         return None
 
 
+def is_outdated(found: str | None) -> bool:
+    """Whether this version's migrations have to run on a database with this revision.
+
+    A revision that this version does not know is a later version's, and those run under it, too.
+    """
+    known = {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
+    return found is None or (found in known and found != latest_revision())
+
+
 def _config() -> Config:
     config = Config()
     config.set_main_option("script_location", str(SCRIPTS))

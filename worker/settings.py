@@ -1,6 +1,7 @@
 """All settings: read once from the environment (prefix `TRIAGE_`), checked, then passed along."""
 
 from pathlib import Path
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -10,6 +11,10 @@ from worker.errors import SettingsError
 
 QUEUES = ("triage.live", "triage.bulk", "triage.replay", "triage.long")
 """In the order in which a worker serves them."""
+
+
+Secret = Annotated[SecretStr, Field(min_length=8)]
+"""An empty or guessed one would let anybody sign."""
 
 
 class HelpdeskApi(BaseModel):
@@ -70,13 +75,13 @@ class Settings(BaseSettings):
         "the one that corrections are signed with). Needed where the gateway can be reached from "
         "elsewhere, unless there is an API token.",
     )  # fmt: skip
-    webhook_secrets: dict[str, SecretStr] = Field(
+    webhook_secrets: dict[str, Secret] = Field(
         default_factory=dict,
-        description="Signing secret of each source, e.g. TRIAGE_WEBHOOK_SECRETS__ZENDESK=…. "
-        "A source without a secret is refused.",
+        description="Signing secret of each source, at least 8 characters, e.g. "
+        "TRIAGE_WEBHOOK_SECRETS__ZENDESK=…. A source without a secret is refused.",
     )
 
-    webhook_secrets_before: dict[str, SecretStr] = Field(
+    webhook_secrets_before: dict[str, Secret] = Field(
         default_factory=dict,
         description="The secret that a source had before, accepted as well while it is rotated.",
     )

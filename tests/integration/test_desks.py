@@ -28,11 +28,18 @@ from worker.triage.desk import Desk
 TICKET = {"id": "1", "subject": "Frage", "body": "Wo ist meine Bestellung geblieben?"}
 
 
+NEW, OLD, ACMES, FRONTS = "new secret", "old secret", "acme's secret", "front's secret"
+
+
 @pytest.fixture
 def client(sessions: Sessions, publisher: Publisher) -> Iterator[TestClient]:
     settings = load_settings(
-        webhook_secrets={"generic": "new", "generic_acme": "acme's", "front": "front's"},
-        webhook_secrets_before={"generic": "old"},
+        webhook_secrets={
+            "generic": NEW,
+            "generic_acme": ACMES,
+            "front": FRONTS,
+        },
+        webhook_secrets_before={"generic": "old secret"},
     )
     intake = Intake(settings, sessions, publisher)
     with TestClient(create_app(intake, sessions, max_body_bytes=10_000, threads=2)) as client:
@@ -48,17 +55,17 @@ def send(
 
 
 def test_while_a_secret_is_rotated_both_are_good(client: TestClient) -> None:
-    statuses = [send(client, "generic", secret).status_code for secret in ("old", "new", "other")]
+    statuses = [send(client, "generic", secret).status_code for secret in (OLD, NEW, "other")]
 
     assert statuses == [202, 200, 401]
 
 
 def test_a_desk_has_a_secret_and_tickets_of_its_own(client: TestClient, sessions: Sessions) -> None:
     answers = [
-        send(client, "generic", "new"),
-        send(client, "generic/acme", "acme's"),
-        send(client, "generic/acme", "new"),
-        send(client, "generic/other", "new"),
+        send(client, "generic", NEW),
+        send(client, "generic/acme", ACMES),
+        send(client, "generic/acme", NEW),
+        send(client, "generic/other", NEW),
     ]
 
     assert [answer.status_code for answer in answers] == [202, 202, 401, 404]
@@ -71,7 +78,7 @@ def test_a_desk_has_a_secret_and_tickets_of_its_own(client: TestClient, sessions
 def test_front_hears_its_challenge_back_when_it_is_signed(
     client: TestClient, sessions: Sessions
 ) -> None:
-    right = send(client, "front", "front's", {}, **{"x-front-challenge": "abc"})
+    right = send(client, "front", FRONTS, {}, **{"x-front-challenge": "abc"})
     wrong = send(client, "front", "another", {}, **{"x-front-challenge": "abc"})
 
     assert (right.status_code, right.json()) == (200, {"challenge": "abc"})

@@ -23,6 +23,7 @@ from worker.tickets.rows import Ticket
 from worker.tickets.states import Queue
 
 SECRET = "a secret"
+EARLIER_REVISION = "2026_11_24_watching"
 LIMIT = 1_048_576
 
 
@@ -238,18 +239,27 @@ def test_a_postgres_that_takes_nothing_is_a_503_and_goes_on_by_itself(
     assert accepted.status_code == 202
 
 
-def test_ready_means_the_schema_is_the_one_this_version_needs(
+def readiness_with(revision: str, desk: Desk, sessions: Sessions) -> Response:
+    """What /readyz says of a database with this revision."""
+    update = text("update alembic_version set version_num = :revision")
+    with transaction(sessions) as session:
+        session.execute(update, {"revision": revision})
+    try:
+        return desk.client.get("/readyz")
+    finally:
+        with transaction(sessions) as session:
+            session.execute(update, {"revision": latest_revision()})
+
+
+def test_a_schema_that_is_too_old_is_not_ready(desk: Desk, sessions: Sessions) -> None:
+    answer = readiness_with(EARLIER_REVISION, desk, sessions)
+
+    assert answer.status_code == 503
+    assert "triage migrate" in answer.json()["reason"]
+
+
+def test_the_schema_of_this_version_and_of_a_later_one_is_ready(
     desk: Desk, sessions: Sessions
 ) -> None:
     assert desk.client.get("/readyz").status_code == 200
-    with transaction(sessions) as session:
-        session.execute(text("update alembic_version set version_num = 'older'"))
-    try:
-        answer = desk.client.get("/readyz")
-    finally:
-        with transaction(sessions) as session:
-            session.execute(
-                text("update alembic_version set version_num = :new"), {"new": latest_revision()}
-            )
-    assert answer.status_code == 503
-    assert "triage migrate" in answer.json()["reason"]
+    assert readiness_with("2099_01_01_later", desk, sessions).status_code == 200

@@ -20,6 +20,7 @@ from tests.conftest import REPOSITORY
 from tests.stack import wait_for
 from worker.database import Sessions, transaction
 from worker.local import free_port
+from worker.tickets import store
 
 WITHOUT = """
 import json, os, sys
@@ -99,28 +100,38 @@ def test_the_other_commands_run_on_what_the_image_has(
     assert done.returncode in {0, 4}, done.stderr  # 4: something needs attention
 
 
-def test_kedas_query_says_how_long_the_oldest_live_ticket_has_waited(
+def keda_says(sessions: Sessions, trigger: int) -> int:
+    """What KEDA is told, as the role that can read views only."""
+    scaled, _ = yaml.safe_load_all((REPOSITORY / "docker/kubernetes/scaling.yaml").read_text())
+    query = scaled["spec"]["triggers"][trigger]["metadata"]["query"]
+    with transaction(sessions) as session:
+        session.execute(text("set local role triage_ops"))
+        return int(session.execute(text(query)).scalar_one())
+
+
+def test_keda_is_told_how_long_the_oldest_live_ticket_has_waited(
     sessions: Sessions, receive: Callable[..., int]
 ) -> None:
-    scaled, _ = yaml.safe_load_all((REPOSITORY / "docker/kubernetes/scaling.yaml").read_text())
-    query = scaled["spec"]["triggers"][0]["metadata"]["query"]
     receive()
-
     with transaction(sessions) as session:
         session.execute(text("update tickets set not_before = now() - interval '90 seconds'"))
-        session.execute(text("set local role triage_ops"))
-        age = session.execute(text(query)).scalar_one()
 
-    assert age in {90, 91}
+    assert keda_says(sessions, 0) in {90, 91}
 
 
-def test_kedas_query_says_zero_where_nothing_waits(sessions: Sessions) -> None:
-    scaled, _ = yaml.safe_load_all((REPOSITORY / "docker/kubernetes/scaling.yaml").read_text())
-
+def test_keda_is_told_how_many_live_tickets_are_in_work(
+    sessions: Sessions, receive: Callable[..., int]
+) -> None:
+    ids = [receive(str(number)) for number in range(3)]
     with transaction(sessions) as session:
-        found = session.execute(text(scaled["spec"]["triggers"][0]["metadata"]["query"]))
+        store.claim(session, ids[0], worker="worker-1", lease_s=60)
 
-    assert found.scalar_one() == 0
+    assert keda_says(sessions, 1) == 1
+
+
+@pytest.mark.parametrize("trigger", [0, 1])
+def test_keda_is_told_zero_where_nothing_waits(sessions: Sessions, trigger: int) -> None:
+    assert keda_says(sessions, trigger) == 0
 
 
 def test_the_query_of_the_capacity_page_runs(sessions: Sessions) -> None:

@@ -18,12 +18,12 @@ def test_defaults_make_sense() -> None:
 def test_a_webhook_secret_is_read_per_source_and_never_printed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv("TRIAGE_WEBHOOK_SECRETS__ZENDESK", "hush")
+    monkeypatch.setenv("TRIAGE_WEBHOOK_SECRETS__ZENDESK", "hush-hush")
 
     settings = load_settings()
 
-    assert settings.webhook_secrets["zendesk"].get_secret_value() == "hush"
-    assert "hush" not in repr(settings)
+    assert settings.webhook_secrets["zendesk"].get_secret_value() == "hush-hush"
+    assert "hush-hush" not in repr(settings)
 
 
 @pytest.mark.parametrize(
@@ -50,6 +50,12 @@ def test_a_bad_value_is_refused_by_the_variables_name(
 
     with pytest.raises(SettingsError, match=name):
         load_settings()
+
+
+@pytest.mark.parametrize("secret", ["", "…", "1234567"])
+def test_a_secret_that_anybody_could_guess_is_refused(secret: str) -> None:
+    with pytest.raises(SettingsError, match="TRIAGE_WEBHOOK_SECRETS__GENERIC"):
+        load_settings(webhook_secrets={"generic": secret})
 
 
 def test_thresholds_the_wrong_way_round_are_refused() -> None:

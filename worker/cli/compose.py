@@ -1,5 +1,6 @@
 """The composition root: settings in, wired parts out."""
 
+import contextlib
 import os
 import secrets
 import signal
@@ -15,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from worker import database
 from worker.cli.desks import SCRIPTED, named_desks, read_taxonomy
-from worker.database import Sessions, opened, transaction
+from worker.database import UNAVAILABLE, Sessions, opened, transaction
 from worker.dispatch.celery_app import make_app
 from worker.dispatch.holding import Suspects
 from worker.dispatch.publish import Publisher
@@ -27,7 +28,7 @@ from worker.engine.contract import Engine
 from worker.engine.profiles import load_profile
 from worker.engine.scripted import ScriptedEngine, first_labels
 from worker.engine.supervised import SupervisedEngine
-from worker.errors import SettingsError, TriageError
+from worker.errors import SettingsError, SetupError, TriageError
 from worker.helpdesk.outlets import Outlet, open_outlet
 from worker.local import addresses
 from worker.settings import Settings, load_settings
@@ -38,6 +39,19 @@ from worker.triage.pipeline import warm_up
 
 def open_database(settings: Settings, *, pool_size: int) -> Sessions:
     return database.sessions(database.connect(settings.database_url, pool_size=pool_size))
+
+
+def require_schema(sessions: Sessions) -> None:
+    """Nothing while Postgres does not answer: that is waited for elsewhere.
+
+    Raises:
+        SetupError: the database lacks migrations of this version.
+    """
+    from worker.migrate import current_revision, is_outdated  # noqa: PLC0415  # Alembic is slow to import
+
+    with contextlib.suppress(*UNAVAILABLE):
+        if is_outdated(found := current_revision(sessions)):
+            raise SetupError(f"the database's schema is {found or 'missing'}: run `triage migrate`")
 
 
 @contextmanager

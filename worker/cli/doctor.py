@@ -77,7 +77,7 @@ def guarded(step: Callable[[Settings], Iterator[Seen]], settings: Settings) -> I
 
 
 def database(settings: Settings) -> Iterator[Seen]:
-    from worker.migrate import current_revision, latest_revision  # noqa: PLC0415  # Alembic is slow to import
+    from worker.migrate import current_revision, is_outdated  # noqa: PLC0415  # Alembic is slow to import
 
     with opened(addresses(settings).database_url, pool_size=1) as sessions:
         try:
@@ -90,9 +90,10 @@ def database(settings: Settings) -> Iterator[Seen]:
             yield Seen("database", reason(error), "start Postgres, or correct TRIAGE_DATABASE_URL")
             return
         yield Seen("database", f"Postgres {version} answers")
-        wanted = latest_revision()
         found = current_revision(sessions)
-        yield Seen("schema", found or "none", None if found == wanted else "run `triage migrate`")
+        yield Seen(
+            "schema", found or "none", "run `triage migrate`" if is_outdated(found) else None
+        )
     fix = "set both clocks by NTP" if skew_s > SKEW_S else None
     yield Seen("clock", f"{skew_s:.1f} s from Postgres's", fix)
 

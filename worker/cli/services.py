@@ -78,6 +78,8 @@ def worker(
     desk = desks.make_desk(settings)
     app = make_app(settings)
     sessions = compose.open_database(settings, pool_size=settings.in_flight + AHEAD)
+    compose.require_schema(sessions)
+    settings.ready_file.unlink(missing_ok=True)  # that of one that was killed
     engine = compose.start_engine(settings, desk)
     try:
         run = compose.make_runtime(settings, engine, sessions, Publisher(app, sessions), desk)
@@ -97,7 +99,9 @@ def sweep(
     logs.configure(settings.log_level)
     if stop_on_eof:
         compose.stop_on_eof()
-    sweeping = compose.make_sweep(settings, compose.open_database(settings, pool_size=2))
+    sessions = compose.open_database(settings, pool_size=2)
+    compose.require_schema(sessions)
+    sweeping = compose.make_sweep(settings, sessions)
     if once:
         sweeping.once()
     else:

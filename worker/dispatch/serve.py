@@ -131,6 +131,10 @@ class Service:
                     say_here()
             except UNAVAILABLE as error:
                 log.warning("postgres_unavailable", error=reason(error))
+            except Exception:  # without its leases being renewed a worker must not go on
+                log.exception("tending_failed")
+                self._stop(exit_code=1)
+                return
             self._steer()
             if self._engine.has_failed and not self._draining.is_set():
                 self._stop(exit_code=1)

@@ -62,10 +62,11 @@ def create_app(
 
     @app.get("/readyz")
     def readyz() -> JSONResponse:
-        """Webhooks can be kept: Postgres answers and has the schema of this version."""
-        found, wanted = migrate.current_revision(sessions), migrate.latest_revision()
-        if found == wanted:
+        """Webhooks can be kept: Postgres answers and has this version's schema, or a later one."""
+        found = migrate.current_revision(sessions)
+        if not migrate.is_outdated(found):
             return JSONResponse({"status": "ready", "schema": found})
+        wanted = migrate.latest_revision()
         reason = f"schema {found or 'missing'}, need {wanted}: run `triage migrate`"
         return JSONResponse({"status": "not ready", "reason": reason}, status_code=503)
 
