@@ -4,7 +4,6 @@ Beside it stands what the simulation says of the same agents, fed with the engin
 """
 
 import random
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -16,12 +15,11 @@ from sqlalchemy import text
 from bench.report import fact, write_section
 from bench.simulation import Engine, Simulated, simulate
 from bench.speed import run
-from bench.stack import WARM_UP, post, send, wait_until_done
+from bench.stack import post, warm_stack
 from bench.workload import workload
 from worker import charts
-from worker.database import Sessions, opened, transaction
-from worker.local import Stack, free_port
-from worker.settings import load_settings
+from worker.database import Sessions, transaction
+from worker.local import Stack
 
 AGENTS = 50
 SECONDS = 600.0
@@ -99,19 +97,10 @@ def measure(_rounds: int) -> None:
 
 def measured() -> tuple[list[float], list[int]]:
     """Each ticket's seconds, and each answer's tokens."""
-    with tempfile.TemporaryDirectory(prefix="triage-bench-", ignore_cleanup_errors=True) as path:
-        settings = load_settings(data_dir=path)
-        stack = Stack(settings, port=free_port(settings.gateway_host))
-        try:
-            stack.start()
-            stack.wait_ready()
-            with opened(stack.database_url, pool_size=2) as sessions:
-                wait_until_done(send(stack, workload(WARM_UP), "warm"), sessions)
-                work(stack, Answers(sessions))
-                with transaction(sessions) as session:
-                    rows = session.execute(text(WAITED)).all()
-        finally:
-            stack.stop()
+    with warm_stack() as (stack, sessions):
+        work(stack, Answers(sessions))
+        with transaction(sessions) as session:
+            rows = session.execute(text(WAITED)).all()
     return [row.seconds for row in rows], [row.output_tokens for row in rows]
 
 

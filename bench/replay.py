@@ -6,7 +6,6 @@ import random
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,11 +16,10 @@ import httpx
 from sqlalchemy import text
 
 from bench.report import fact, row, write_section
-from bench.stack import WARM_UP, post, send, wait_until_done
+from bench.stack import post, send, wait_until_done, warm_stack
 from bench.workload import workload
-from worker.database import Sessions, opened, transaction
-from worker.local import Stack, free_port
-from worker.settings import load_settings
+from worker.database import Sessions, transaction
+from worker.local import Stack
 
 TICKETS = 200
 REPLAYED = 5_000
@@ -59,28 +57,12 @@ update tickets set attempt_id = tried.id from tried where tickets.id = tried.tic
 
 
 def measure(rounds: int) -> None:
-    with stack() as (running, sessions):
+    with warm_stack() as (running, sessions):
         print("a replay's speed", flush=True)
         live, replayed = speeds(running, sessions, rounds)
         print("live tickets beside a replay", flush=True)
         beside = {rate: live_p95(running, sessions, rate, rounds) for rate in RATES}
     write(live, replayed, beside)
-
-
-@contextmanager
-def stack() -> Iterator[tuple[Stack, Sessions]]:
-    """The whole product with the demonstration model, warm."""
-    with tempfile.TemporaryDirectory(prefix="triage-bench-", ignore_cleanup_errors=True) as path:
-        settings = load_settings(data_dir=path)
-        running = Stack(settings, port=free_port(settings.gateway_host))
-        try:
-            running.start()
-            running.wait_ready()
-            with opened(running.database_url, pool_size=2) as sessions:
-                wait_until_done(send(running, workload()[:WARM_UP], "warm"), sessions)
-                yield running, sessions
-        finally:
-            running.stop()
 
 
 @contextmanager

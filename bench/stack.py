@@ -100,25 +100,30 @@ class Memory:
                 self.peak_mb[name] = max(self.peak_mb.get(name, 0.0), used)
 
 
-def measure() -> dict[str, float]:
+@contextmanager
+def warm_stack() -> Iterator[tuple[Stack, Sessions]]:
+    """The whole product with the demonstration model and data of its own, warm."""
     with tempfile.TemporaryDirectory(prefix="triage-bench-", ignore_cleanup_errors=True) as path:
         settings = load_settings(data_dir=path)
         stack = Stack(settings, port=free_port(settings.gateway_host))
         try:
-            with Memory(stack) as memory:
-                stack.start()
-                stack.wait_ready()
-                with opened(stack.database_url, pool_size=1) as sessions:
-                    tickets = workload()
-                    wait_until_done(send(stack, tickets[:WARM_UP], "warm"), sessions)
-                    with paused(psutil.Process(stack.pids()["worker"])):
-                        ids = send(stack, tickets, "bench")
-                    wait_until_done(ids, sessions)
-                    webhooks_s = webhook_rate(stack)
-                    with transaction(sessions) as session:
-                        speed = session.execute(text(SPEED)).one()
+            stack.start()
+            stack.wait_ready()
+            with opened(stack.database_url, pool_size=2) as sessions:
+                wait_until_done(send(stack, workload(WARM_UP), "warm"), sessions)
+                yield stack, sessions
         finally:
             stack.stop()
+
+
+def measure() -> dict[str, float]:
+    with warm_stack() as (stack, sessions), Memory(stack) as memory:
+        with paused(psutil.Process(stack.pids()["worker"])):
+            ids = send(stack, workload(), "bench")
+        wait_until_done(ids, sessions)
+        webhooks_s = webhook_rate(stack)
+        with transaction(sessions) as session:
+            speed = session.execute(text(SPEED)).one()
     return {
         "tickets_s": speed.tickets / speed.seconds,
         "tokens_s": speed.tokens / speed.seconds,

@@ -4,6 +4,7 @@ vLLM loads it into the engine's process and calls it in each step, after the gra
 """
 
 import contextlib
+import math
 from collections.abc import Sequence
 from multiprocessing.connection import Client, Connection
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from vllm.config import VllmConfig
     from vllm.v1.sample.logits_processor import BatchUpdate
 
+FEW = 64
+"""More than can begin a label or go on with it: 36 at most with the demonstration's vocabulary."""
 Row = tuple[Wanted, Sequence[int]]
 """What is wanted of a request, and the tokens it has written so far."""
 
@@ -45,12 +48,10 @@ class Teller(LogitsProcessor):
         ]
         if open_:
             indices, keys, places = zip(*open_, strict=True)
-            some = logits.index_select(0, torch.tensor(indices))
-            top = some.topk(COUNT, dim=-1)
-            logprobs = top.values - some.logsumexp(dim=-1, keepdim=True)
+            values, ids = likeliest(logits.index_select(0, torch.tensor(indices)))
             records = np.empty(len(open_), RECORD)
             records["key"], records["place"] = keys, places
-            records["ids"], records["logprobs"] = top.indices.numpy(), logprobs.numpy()
+            records["ids"], records["logprobs"] = ids.numpy(), values.numpy()
             self._send(records.tobytes())
         return logits
 
@@ -61,6 +62,15 @@ class Teller(LogitsProcessor):
             if self._connection is None:
                 self._connection = Client(wanted.address, family="AF_UNIX")
             self._connection.send_bytes(told)
+
+
+def likeliest(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Log-probabilities and ids of each row's `COUNT` likeliest tokens."""
+    values, ids = logits.topk(min(FEW, logits.shape[-1]), dim=-1)
+    # Where the grammar allows few tokens, these are all of them; else the whole row is summed.
+    whole = logits if values[:, -1].max() > -math.inf else values
+    logprobs = values[:, :COUNT] - whole.logsumexp(dim=-1, keepdim=True)
+    return logprobs, ids[:, :COUNT]
 
 
 def row(params: SamplingParams, _prompt: list[int] | None, written: list[int]) -> Row | None:
