@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
+FONT = "font-family:sans-serif"
 PICTURES = RESULTS.with_name("pictures")
 GPUS = Path("/proc/driver/nvidia/gpus")
 TITLE = """# Results
@@ -43,10 +44,11 @@ def write_table(
 
 
 def keep(title: str, picture: str) -> str:
-    """Save a picture beside RESULTS.md, in a colour that reads on light and dark; its link."""
+    """Save a picture beside RESULTS.md, with a colour that reads on light and dark; its link."""
     PICTURES.mkdir(exist_ok=True)
     path = PICTURES / f"{title.lower().replace(' ', '-')}.svg"
-    path.write_text(picture.replace("currentColor", "#808080"), encoding="utf-8")
+    alone = picture.replace("currentColor", "#808080").replace("font-family:inherit", FONT)
+    path.write_text(alone, encoding="utf-8")
     return f"![{title}]({PICTURES.name}/{path.name})"
 
 
