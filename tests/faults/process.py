@@ -41,8 +41,7 @@ class FragileEngine:
         self.identity: Identity = self._engine.identity
 
     def generate(self, request: Request, *, deadline_s: float) -> Generation:
-        if request.max_tokens > 1:  # not in the warm-up, before there is a ticket
-            stand_still("generating")
+        stand_still("generating")
         ticket = request.prompt.ticket
         if "HANG" in ticket:
             self._hangs.set()

@@ -69,6 +69,8 @@ def make_publisher(settings: Settings, sessions: Sessions) -> Publisher:
 def start_engine(settings: Settings, desk: Desk) -> SupervisedEngine:
     """Start the engine of the configured profile; returns when it is warm for every desk."""
     make, every = engine_maker(settings), [desk, *named_desks(settings, desk).values()]
+    if settings.profile == SCRIPTED:  # it has nothing to compile or keep
+        return SupervisedEngine(make, restarts=settings.engine_restarts)
 
     def make_warm() -> Engine:
         engine = make()
