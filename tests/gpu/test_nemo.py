@@ -14,20 +14,18 @@ import pytest
 from bench.models import AWQ, config
 from bench.workload import workload
 from schemas.reply import label_values
-from schemas.taxonomy import load_taxonomy
-from schemas.thresholds import Thresholds
 from tests.tekken import write_tokenizer
+from worker.cli.desks import make_desk
 from worker.engine import preflight
 from worker.engine.checkpoint import Checkpoint
-from worker.engine.grammar import reply_grammar
 from worker.engine.machine import this_machine
 from worker.engine.memory import known_shapes
 from worker.engine.profiles import NVIDIA_DRIVER, Profile, load_profile
 from worker.engine.vllm_engine import VllmEngine
 from worker.errors import DeadlineExceeded
-from worker.triage import pipeline, prompts
+from worker.settings import load_settings
+from worker.triage import pipeline
 from worker.triage.desk import Desk
-from worker.triage.language import LanguageDetector
 from worker.triage.pipeline import Triaged
 
 pytestmark = [pytest.mark.timeout(1800), pytest.mark.filterwarnings("ignore")]
@@ -55,20 +53,8 @@ def engine(profile: Profile) -> Iterator[VllmEngine]:
 
 
 @pytest.fixture(scope="session")
-def desk(profile: Profile) -> Desk:
-    taxonomy = load_taxonomy()
-    return Desk(
-        taxonomy=taxonomy,
-        language="en",
-        prompt_version=profile.prompt_version,
-        instruction=prompts.instruction(profile.prompt_version, taxonomy, "en"),
-        grammar=reply_grammar(taxonomy),
-        temperature=0.0,
-        seed=0,
-        thresholds=Thresholds.same(suggest=0.5, auto=0.9),
-        deadline_s=300.0,
-        detector=LanguageDetector(),
-    )
+def desk() -> Desk:
+    return make_desk(load_settings(profile="nemo-awq-32k", deadline_s=300.0))
 
 
 @pytest.fixture(scope="session")
