@@ -1,16 +1,18 @@
 """The grammar that forces an output into the reply schema, and how long the output can get.
 
-xgrammar turns the JSON Schema into EBNF. Its rule for a bounded string admits raw control
-characters, which JSON does not, and halves of surrogate pairs, which UTF-8 does not; ours leaves
-them out, so every output is JSON in UTF-8. It stays one character class on purpose: escapes cost
-milliseconds for every token (docs/decisions).
+xgrammar turns the JSON Schema into EBNF; we write its bounded strings anew. Its rule for them
+admits raw control characters, which JSON does not, and halves of surrogate pairs, which UTF-8
+does not; ours leaves them out, so every output is JSON in UTF-8. And it counts characters while
+the model writes; ours are counted when the grammar is compiled (docs/decisions/bounded-strings).
 """
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import count
 from typing import Any
 
 from schemas.reply import (
@@ -26,8 +28,11 @@ from schemas.reply import (
 from schemas.taxonomy import Taxonomy
 from worker.errors import SettingsError
 
-XGRAMMAR_CHARACTER = r"([^\"\\\r\n])"
-OUR_CHARACTER = r"([^\0-\x1f\"\\\ud800-\udfff])"
+XGRAMMAR_STRING = re.compile(r'\b\w+_characters\{(\d+), (\d+)\} "\\""')
+"""So many characters and the closing quote, in xgrammar's EBNF."""
+XGRAMMAR_CHARACTER = re.compile(r"^\w+_characters ::= .*\n", re.MULTILINE)
+CHARACTER = r"[^\0-\x1f\"\\\ud800-\udfff]"
+"""One character class on purpose: escapes cost milliseconds for every token."""
 BYTES_PER_CHARACTER = 4
 """The longest UTF-8 character. A byte-level vocabulary needs at most one token per byte."""
 
@@ -64,15 +69,39 @@ def reply_grammar(taxonomy: Taxonomy) -> Grammar:
     generated = XGrammar.from_json_schema(
         json.dumps(schema), any_whitespace=False, separators=(",", ":")
     )
-    ebnf = str(generated).replace(XGRAMMAR_CHARACTER, OUR_CHARACTER)
-    if OUR_CHARACTER not in ebnf:
-        raise RuntimeError("xgrammar writes bounded strings differently: adapt XGRAMMAR_CHARACTER")
+    ebnf = with_counted_strings(str(generated))
     return Grammar(
         ebnf=ebnf,
         sha256=hashlib.sha256(ebnf.encode()).hexdigest(),
         max_tokens=len(longest_output(taxonomy).encode()) + 1,
         labels=canonical_json(longest_labels(taxonomy)).removesuffix("}"),
     )
+
+
+def with_counted_strings(ebnf: str) -> str:
+    """The EBNF with every bounded string as a chain of rules, each of which may end it or go on.
+
+    Names are short because vLLM parses the grammar again for every request.
+
+    Raises:
+        RuntimeError: this xgrammar writes bounded strings differently.
+    """
+    chains = [f"c ::= {CHARACTER}"]
+    names = (f"s{number}_" for number in count())
+
+    def chained(found: re.Match[str]) -> str:
+        name, least, most = next(names), int(found[1]), int(found[2])
+        for taken in range(most):
+            end = "" if taken < least else '"\\"" | '
+            chains.append(f"{name}{taken} ::= {end}c {name}{taken + 1}")
+        chains.append(f'{name}{most} ::= "\\""')
+        return f"{name}0"
+
+    counted, strings = XGRAMMAR_STRING.subn(chained, ebnf)
+    rest, characters = XGRAMMAR_CHARACTER.subn("", counted)
+    if not strings or strings != characters:
+        raise RuntimeError("xgrammar writes bounded strings differently: adapt XGRAMMAR_STRING")
+    return rest + "\n".join(chains) + "\n"
 
 
 def refuse_unenforced(schema: Mapping[str, Any], place: str = "reply") -> None:
