@@ -56,7 +56,15 @@ def this_machine() -> Machine:
 
 def cpu() -> str:
     models = re.findall(r"^model name\s*:\s*(.+)$", CPU_INFO.read_text(), re.MULTILINE)
-    return models[0] if models else platform.machine()
+    name = models[0] if models else platform.machine()
+    return name if has_avx512() else f"{name} without AVX-512"
+
+
+def has_avx512() -> bool:
+    """Without it, vLLM has no kernel for INT4 on a CPU: `old_cpus` brings one."""
+    import torch  # noqa: PLC0415
+
+    return bool(torch.cpu._is_avx512_supported())  # as vLLM asks
 
 
 def free_gb() -> float:

@@ -65,7 +65,7 @@ def kernel(profile: Profile, machine: Machine) -> Seen:
             f"a CPU runs {', '.join(CPU_KERNELS)} only: take a machine with a GPU, a server "
             "(TRIAGE_SERVERS), or TRIAGE_PROFILE=demo"
         )  # fmt: skip
-        return Seen("kernel", f"{wanted} on a CPU", fix)
+        return Seen("kernel", f"{wanted} on a CPU, {machine.device}", fix)
     least = least_capability(wanted)
     if least is None:
         return Seen("kernel", f"vLLM does not know {wanted}", "name another `quantization`")
