@@ -1,7 +1,6 @@
 """Writes RESULTS.md, section by section: a measurement replaces its own section alone."""
 
 import os
-import platform
 import re
 import statistics
 from collections.abc import Sequence
@@ -9,6 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import psutil
+
+from worker.engine.machine import cpu
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
 FONT = "font-family:sans-serif"
@@ -73,10 +74,8 @@ def fact(name: str, value: object, detail: str = "") -> str:
 
 
 def machine() -> str:
-    models = re.findall(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
     gib = psutil.virtual_memory().total / 2**30
-    name = models[0] if models else platform.processor()
-    return f"{os.cpu_count()} cores ({name}), {gib:.0f} GiB, {gpu()}"
+    return f"{os.cpu_count()} cores ({cpu()}), {gib:.0f} GiB, {gpu()}"
 
 
 def gpu() -> str:
