@@ -1,6 +1,7 @@
 """INT4 weights on CPUs for which vLLM has no kernel."""
 
 import os
+from importlib.metadata import entry_points
 
 import pytest
 import torch
@@ -84,3 +85,9 @@ def test_the_kernel_is_brought_only_where_vllm_has_none(
     assert len(brought) == times
     disabled = "Other" + ",CPUWNA16LinearKernel" * times
     assert os.environ["VLLM_DISABLED_KERNELS"] == disabled
+
+
+def test_vllm_is_told_of_it() -> None:
+    found = entry_points(group="vllm.general_plugins", name="bring_int4_kernel")
+
+    assert [one.load() for one in found] == [old_cpus.bring_kernel]

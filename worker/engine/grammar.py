@@ -32,7 +32,7 @@ XGRAMMAR_STRING = re.compile(r'\b\w+_characters\{(\d+), (\d+)\} "\\""')
 """So many characters and the closing quote, in xgrammar's EBNF."""
 XGRAMMAR_CHARACTER = re.compile(r"^\w+_characters ::= .*\n", re.MULTILINE)
 CHARACTER = r"[^\0-\x1f\"\\\ud800-\udfff]"
-"""One character class on purpose: escapes cost milliseconds for every token."""
+"""No escapes: docs/decisions/replies-are-one-paragraph."""
 BYTES_PER_CHARACTER = 4
 """The longest UTF-8 character. A byte-level vocabulary needs at most one token per byte."""
 

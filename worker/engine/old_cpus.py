@@ -17,7 +17,7 @@ KERNEL_WITHOUT_OPERATOR = "CPUWNA16LinearKernel"
 
 def bring_kernel() -> None:
     """Register the kernel below where vLLM's own cannot run; else nothing."""
-    from vllm.platforms import current_platform  # noqa: PLC0415  # vLLM loads this as it starts
+    from vllm.platforms import current_platform  # noqa: PLC0415  # only engines have vLLM
 
     if not current_platform.is_cpu() or has_avx512():
         return
