@@ -48,7 +48,7 @@ def random_logits(rows: int) -> torch.Tensor:
 def test_the_likeliest_tokens_are_told_with_their_log_probabilities(
     listener: Listener, teller: Teller
 ) -> None:
-    logits, wanted = random_logits(2), listener.expect(3)
+    logits, wanted = random_logits(2), listener.expect(1)
     teller.update_state(joined((0, SamplingParams(), []), (1, asking(wanted), [])))
 
     passed_on = teller.apply(logits.clone())
@@ -102,19 +102,37 @@ def test_a_request_is_known_by_its_row_wherever_the_batch_moves_it(
     assert next(iter(listener.collect(second, written=1)[0])) == best[0]
 
 
-def test_a_request_that_has_left_is_not_told_of(listener: Listener, teller: Teller) -> None:
-    gone, stays = listener.expect(5), listener.expect(5)
-    teller.update_state(joined((0, asking(gone), []), (1, asking(stays), [])))
+def test_a_request_that_leaves_is_told_of_so_far_and_no_further(
+    listener: Listener, teller: Teller
+) -> None:
+    gone, stays, written = listener.expect(5), listener.expect(2), list[int]()
+    teller.update_state(joined((0, asking(gone), []), (1, asking(stays), written)))
+    teller.apply(random_logits(2))
+    written.append(1)
 
     teller.update_state(BatchUpdate(batch_size=1, removed=[0], added=[], moved=[]))
     teller.apply(random_logits(2))
 
-    assert set(listener.collect(stays, written=1)) == {0}
-    assert listener.collect(gone, written=0) == {}
+    assert set(listener.collect(gone, written=1)) == {0}
+    assert set(listener.collect(stays, written=2)) == {0, 1}
+
+
+def test_a_request_whose_row_another_takes_is_told_of_so_far(
+    listener: Listener, teller: Teller
+) -> None:
+    gone, next_one = listener.expect(5), listener.expect(1)
+    teller.update_state(joined((0, asking(gone), [])))
+    teller.apply(random_logits(1))
+
+    teller.update_state(joined((0, asking(next_one), [])))
+    teller.apply(random_logits(1))
+
+    assert set(listener.collect(gone, written=1)) == {0}
+    assert set(listener.collect(next_one, written=1)) == {0}
 
 
 def test_a_worker_that_is_gone_does_not_stop_the_engine(teller: Teller, tmp_path: Path) -> None:
-    nobody = Wanted(str(tmp_path / "nobody.sock"), key=1, places=3)
+    nobody = Wanted(str(tmp_path / "nobody.sock"), key=1, places=1)
     teller.update_state(joined((0, asking(nobody), [])))
 
     assert teller.apply(random_logits(1)).shape == (1, VOCABULARY)

@@ -1,11 +1,14 @@
 """A logits processor that changes nothing: it tells the alternatives of labels (`alternatives`).
 
-vLLM loads it into the engine's process and calls it in each step, after the grammar's mask.
+vLLM loads it into the engine's process and calls it in each step, after the grammar's mask. What it
+sees of a request it keeps until the labels are written, or the request leaves: a message for each
+step would wake the worker while the engine works.
 """
 
 import contextlib
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from multiprocessing.connection import Client, Connection
 from typing import TYPE_CHECKING, Any
 
@@ -23,8 +26,15 @@ if TYPE_CHECKING:
 
 FEW = 64
 """More than can begin a label or go on with it: 36 at most with the demonstration's vocabulary."""
-Row = tuple[Wanted, Sequence[int]]
-"""What is wanted of a request, and the tokens it has written so far."""
+
+
+@dataclass(slots=True)
+class Row:
+    """A request in the batch: what it wants to be told, its tokens so far, what is still to tell."""
+
+    wanted: Wanted
+    written: Sequence[int]
+    untold: bytes = b""
 
 
 class Teller(LogitsProcessor):
@@ -38,30 +48,41 @@ class Teller(LogitsProcessor):
         return False  # those that are, vLLM skips where sampling is greedy
 
     def update_state(self, batch_update: "BatchUpdate | None") -> None:
-        process_dict_updates(self._rows, batch_update, row)
+        before = list(self._rows.values())
+        if process_dict_updates(self._rows, batch_update, row):
+            stay = {one.wanted.key for one in self._rows.values()}
+            for gone in before:
+                if gone.wanted.key not in stay:
+                    self._tell(gone)
 
     def apply(self, logits: torch.Tensor) -> torch.Tensor:
         open_ = [
-            (index, wanted.key, len(written))
-            for index, (wanted, written) in self._rows.items()
-            if len(written) < wanted.places
+            (index, one)
+            for index, one in self._rows.items()
+            if len(one.written) < one.wanted.places
         ]
         if open_:
-            indices, keys, places = zip(*open_, strict=True)
+            indices, rows = zip(*open_, strict=True)
             values, ids = likeliest(logits.index_select(0, torch.tensor(indices)))
-            records = np.empty(len(open_), RECORD)
-            records["key"], records["place"] = keys, places
+            records = np.empty(len(rows), RECORD)
+            records["key"] = [one.wanted.key for one in rows]
+            records["place"] = [len(one.written) for one in rows]
             records["ids"], records["logprobs"] = ids.numpy(), values.numpy()
-            self._send(records.tobytes())
+            for one, record in zip(rows, records, strict=True):
+                one.untold += record.tobytes()
+                if len(one.written) + 1 == one.wanted.places:
+                    self._tell(one)
         return logits
 
-    def _send(self, told: bytes) -> None:
+    def _tell(self, one: Row) -> None:
         """To the worker that asks; if it is gone, so will this process be."""
-        wanted, _ = next(iter(self._rows.values()))
+        if not one.untold:
+            return
         with contextlib.suppress(OSError):
             if self._connection is None:
-                self._connection = Client(wanted.address, family="AF_UNIX")
-            self._connection.send_bytes(told)
+                self._connection = Client(one.wanted.address, family="AF_UNIX")
+            self._connection.send_bytes(one.untold)
+        one.untold = b""
 
 
 def likeliest(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -75,4 +96,4 @@ def likeliest(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
 def row(params: SamplingParams, _prompt: list[int] | None, written: list[int]) -> Row | None:
     asked: dict[str, Any] = (params.extra_args or {}).get(NAME) or {}
-    return (Wanted(**asked), written) if asked else None
+    return Row(Wanted(**asked), written) if asked else None
