@@ -69,7 +69,10 @@ def opened(url: str, *, pool_size: int) -> Iterator[Sessions]:
 
 
 def sessions(engine: Engine) -> Sessions:
-    return sessionmaker(engine, expire_on_commit=False)
+    # What a statement changes is read from what it returns, never from objects read before.
+    return sessionmaker(
+        engine, expire_on_commit=False, execution_options={"synchronize_session": False}
+    )
 
 
 @contextmanager
