@@ -57,8 +57,9 @@ def measure(rounds: int) -> None:
         "go in together, and the next when all have ended. The prefix cache is shown with the "
         "production prompt (triage-1), of which the demonstration model understands nothing: "
         "prompts are as long as in production, and the grammar makes the answers valid. With a "
-        f"grammar and without: {TURNS} turns in each round of the same {SHORT} tickets, whose "
-        "prompts are in the cache, so that only writing counts; the median of the turns' ratios.",
+        f"grammar and without: {TURNS} turns in each round of the same {SHORT} tickets, answers of "
+        "the same lengths, the prompts in the cache, so that only writing counts; the median of "
+        "the turns' ratios.",
         rows=rows(found),
     )
 
@@ -150,33 +151,35 @@ async def prefix(*, enable_prefix_caching: bool) -> dict[str, float]:
 
 
 async def grammar(*, backend: str) -> dict[str, float]:
-    """Tokens a second with our grammar and with the JSON Schema, each as a ratio to none."""
+    """Tokens a second with our grammar and with the JSON Schema, each as a ratio to none.
+
+    Without a grammar each answer is made as long as it was with one, so that as many sequences run
+    at each step: an answer that ends sooner or later changes the last steps, when few still run.
+    """
     from vllm.sampling_params import StructuredOutputsParams  # noqa: PLC0415
 
     asked, ours = demo_prompts(SHORT)
     config: dict[str, Any] = {"backend": backend, "disable_any_whitespace": True}
     llm = start(structured_outputs_config=config)
-    ways = {
-        "none": sampling(None, ours.max_tokens),
-        "schema": sampling(
-            None, ours.max_tokens,
-            structured_outputs=StructuredOutputsParams(json=reply_schema(TAXONOMY)),
-        ),
-    }  # fmt: skip
+    schema = StructuredOutputsParams(json=reply_schema(TAXONOMY))
+    ways = {"schema": sampling(None, ours.max_tokens, structured_outputs=schema)}
     if backend == "xgrammar":
         ways["grammar"] = sampling(ours.ebnf, ours.max_tokens)
-    speeds: dict[str, list[float]] = {name: [] for name in ways}
-    for parameters in ways.values():
-        await generate(llm, asked, parameters)
-    for turn in range(TURNS):
-        for name in list(ways)[:: 1 if turn % 2 else -1]:
-            speeds[name].append((await generate(llm, asked, ways[name])).tokens_s)
+    found = {}
+    for name, forced in ways.items():
+        lengths = {
+            tuple(one.prompt_token_ids): len(one.outputs[0].token_ids)
+            for one in (await generate(llm, asked, forced)).outputs
+        }
+        free = [sampling(None, lengths[tuple(ids)], ignore_eos=True) for ids in asked]
+        pair = {"with": forced, "without": free}
+        speeds: dict[str, list[float]] = {which: [] for which in pair}
+        for turn in range(TURNS):
+            for which in list(pair)[:: 1 if turn % 2 else -1]:
+                speeds[which].append((await generate(llm, asked, pair[which])).tokens_s)
+        found[name] = median(a / b for a, b in zip(*speeds.values(), strict=True))
     llm.shutdown()
-    without = speeds.pop("none")
-    return {
-        name: median(a / b for a, b in zip(found, without, strict=True))
-        for name, found in speeds.items()
-    }
+    return found
 
 
 async def rates() -> dict[str, float]:

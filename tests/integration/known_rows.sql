@@ -30,6 +30,14 @@ values
     (2, 2, 'returns', 'problem', 'high', 'negative', '[]', 's', 'r', '{"category": 0.72, "type": 0.95, "priority": 0.95, "sentiment": 0.95}', 0.72, 'suggest', 'unsure: category'),
     (3, 3, 'returns', 'request', 'low', 'neutral', '[]', 's', 'r', '{"category": 0.98, "type": 0.95, "priority": 0.95, "sentiment": 0.95}', 0.95, 'human', 'failed checks: no_placeholder');
 
+insert into desks (sha256, prompt_version, language, instruction, taxonomy)
+values ('d', 'triage-1', 'en', 'i', '{"version": "1", "categories": [
+    {"value": "billing", "description": "d", "team": "finance"},
+    {"value": "sales", "description": "d", "team": "sales"},
+    {"value": "returns", "description": "d", "team": null}
+]}');
+update attempts set desk_sha256 = 'd' where outcome in ('replied', 'needs_human');
+
 update tickets
 set
     attempt_id = attempts.id,

@@ -88,6 +88,11 @@ EXPECTED: dict[str, tuple[str, list[tuple[Any, ...]]]] = {
         "engine_s from ops_versions_v1 where profile = 'nemo' order by prompt_version",
         [("triage-1", 2, 0, 1, 1, 0, 120.0, 4.5), ("triage-2", 1, 1, 0, 0, 0, 120.0, 9.0)],
     ),
+    "teams": (
+        "select to_char(hour, 'HH24'), team, category, language, tickets, human from ops_teams_v1 "
+        "order by hour, team",
+        [("10", "finance", "billing", "de", 2, 0), ("11", None, "returns", "ja", 1, 1)],
+    ),
     "backlog, by its indexes": (
         "select queue, waiting, in_work, round(oldest_s) from ops_backlog_v2",
         [("triage.live", 1, 0, 60)],

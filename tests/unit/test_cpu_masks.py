@@ -25,9 +25,7 @@ def masked(by: Any, masks: "np.ndarray[Any, Any]", logits: torch.Tensor) -> torc
     by(
         SimpleNamespace(scheduled_spec_decode_tokens={}),
         SimpleNamespace(grammar_bitmask=masks, structured_output_request_ids=ORDER_OF_MASKS),
-        SimpleNamespace(
-            req_ids=REQUESTS, req_id_to_index={name: at for at, name in enumerate(REQUESTS)}
-        ),
+        SimpleNamespace(req_ids=REQUESTS),
         found,
     )
     return found
@@ -36,7 +34,8 @@ def masked(by: Any, masks: "np.ndarray[Any, Any]", logits: torch.Tensor) -> torc
 def of_vllm() -> Any:
     """The module anew: in the one that others import, ours may be in its place by now."""
     spec = importlib.util.find_spec("vllm.v1.structured_output.utils")
-    assert spec and spec.loader
+    assert spec
+    assert spec.loader
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module

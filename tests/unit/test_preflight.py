@@ -160,11 +160,13 @@ def test_a_build_is_its_files_and_how_they_run(tmp_path: Path) -> None:
     assert len({build, in_fp8, Checkpoint(folder, config).build(profile)}) == 3
 
 
-def on_file(folder: Path, candidate: list[float], *, version: str) -> None:
+def on_file(
+    folder: Path, candidate: list[float], *, version: str = "0.32.0", cases: str = "0"
+) -> None:
     _, build = demo()
     GateRecord(
         build=build, candidate="demo", reference="full", engine_version=f"vllm {version}",
-        cases_file="holdout.jsonl", cases="0" * 64, margin=0.01,
+        cases_file="holdout.jsonl", cases=cases * 64, margin=0.01,
         comparison=compare(candidate, [1.0] * len(candidate)), at=datetime.now(UTC),
     ).write(folder)  # fmt: skip
 
@@ -186,7 +188,7 @@ def test_a_gate_that_was_passed_by_this_build_satisfies_a_strict_doctor(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TRIAGE_GATES", str(tmp_path))
-    on_file(tmp_path, [1.0] * 400, version="0.32.0")
+    on_file(tmp_path, [1.0] * 400)
 
     code, output = doctor("--strict")
 
@@ -204,9 +206,22 @@ def test_a_gate_under_another_vllm_is_a_warning(
     assert doctor("--strict")[0] == 1
 
 
+@pytest.mark.parametrize(("passed_on", "code"), [(0, 1), (400, 0)])
+def test_a_gate_on_too_few_cases_matters_only_until_one_is_passed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, passed_on: int, code: int
+) -> None:
+    monkeypatch.setenv("TRIAGE_GATES", str(tmp_path))
+    on_file(tmp_path, [1.0] * 20)
+    if passed_on:
+        on_file(tmp_path, [1.0] * passed_on, cases="1")
+
+    assert doctor("--strict")[0] == code
+
+
 def test_a_gate_that_was_failed_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRIAGE_GATES", str(tmp_path))
-    on_file(tmp_path, [0.0, 1.0] * 200, version="0.32.0")
+    on_file(tmp_path, [0.0, 1.0] * 200)
+    on_file(tmp_path, [1.0] * 400, cases="1")
 
     code, output = doctor()
 

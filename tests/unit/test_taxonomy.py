@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 from schemas.taxonomy import DEFAULT, load_taxonomy, near_duplicates
 from worker.cli.main import app
 from worker.errors import SettingsError
+from worker.triage import prompts
 
 GOOD = """version = "desk-1"
 
@@ -36,6 +37,17 @@ def test_a_taxonomy_is_read_with_all_it_says(file: Path) -> None:
     assert (taxonomy.version, taxonomy.values) == ("desk-1", ("billing", "delivery"))
     assert taxonomy.categories[0].team == "finance"
     assert len(taxonomy.categories[1].examples) == 2
+
+
+def test_the_model_reads_description_and_examples(file: Path) -> None:
+    file.write_text(GOOD)
+
+    instruction = prompts.instruction("triage-1", load_taxonomy(file), "en")
+
+    assert instruction.splitlines()[-2:] == [
+        "- billing: Invoices and payments.",
+        '- delivery: Where is my parcel? Such as "Wo ist mein Paket?"; "Où est mon colis ?".',
+    ]
 
 
 @pytest.mark.parametrize(

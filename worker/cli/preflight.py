@@ -54,11 +54,13 @@ def gate(profile: Profile, checkpoint: Checkpoint, machine: Machine, folder: Pat
     records = GateRecord.read_all(folder, checkpoint.build(profile))
     if not records:
         return Seen("quality gate", f"none of this build in {folder}", how, is_warning=True)
+    passed = [one for one in records if one.has_passed]
     for one in records:
-        if not one.has_passed:
+        # Too few cases say nothing beside a gate that was passed; one that was failed does.
+        if one.has_failed or not passed:
             found = f"{one.comparison.verdict} against {one.reference} on {one.cases_file}"
             return Seen("quality gate", found, f"take another build, or more cases: {how}")
-    last = max(records, key=lambda one: one.at)
+    last = max(passed, key=lambda one: one.at)
     found = (
         f"passed against {last.reference} on {last.comparison.cases:,} cases "
         f"({last.engine_version}, {last.at:%Y-%m-%d})"

@@ -43,12 +43,9 @@ def apply_grammar_bitmask(
     """
     assert not scheduler_output.scheduled_spec_decode_tokens, "no profile guesses tokens ahead"
     bitmask = grammar_output.grammar_bitmask
-    rows = np.full((len(logits), bitmask.shape[1]), ALL_ALLOWED, np.int32)
-    for request, allowed in zip(
-        grammar_output.structured_output_request_ids, bitmask, strict=True
-    ):
-        if (place := input_batch.req_id_to_index.get(request)) is not None:
-            rows[place] = allowed
+    masks = np.concatenate([bitmask, np.full_like(bitmask[:1], ALL_ALLOWED)])
+    place = {name: at for at, name in enumerate(grammar_output.structured_output_request_ids)}
+    rows = masks[[place.get(request, -1) for request in input_batch.req_ids]]
     found = bounds(logits.dtype).take(rows.view(np.uint8)).view(np.uint8)
     at_most = torch.from_numpy(found).view(logits.dtype)
     width = min(logits.shape[1], at_most.shape[1])

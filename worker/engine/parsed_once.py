@@ -16,4 +16,5 @@ def parse_once() -> None:
     from xgrammar import Grammar  # noqa: PLC0415  # imports torch: seconds
 
     if not hasattr(Grammar.from_ebnf, "cache_info"):
-        Grammar.from_ebnf = staticmethod(lru_cache(GRAMMARS)(Grammar.from_ebnf))
+        parse = staticmethod(lru_cache(GRAMMARS)(Grammar.from_ebnf))
+        Grammar.from_ebnf = parse  # type: ignore[method-assign]

@@ -30,7 +30,7 @@ FEW = 64
 
 @dataclass(slots=True)
 class Row:
-    """A request in the batch: what it wants to be told, its tokens so far, what is still to tell."""
+    """A request in the batch: what it wants to be told, its tokens so far, what is untold."""
 
     wanted: Wanted
     written: Sequence[int]

@@ -31,6 +31,10 @@ class GateRecord(BaseModel):
     def has_passed(self) -> bool:
         return self.comparison.verdict is Verdict.PASSED
 
+    @property
+    def has_failed(self) -> bool:
+        return self.comparison.verdict is Verdict.FAILED
+
     def write(self, folder: Path) -> Path:
         """Keep it: a later gate of the same build on the same cases takes its place."""
         folder.mkdir(parents=True, exist_ok=True)

@@ -8,7 +8,7 @@ where text becomes token ids (`worker.engine.tokens`).
 from collections.abc import Sequence
 from pathlib import Path
 
-from schemas.taxonomy import Taxonomy
+from schemas.taxonomy import Category, Taxonomy
 from worker.engine.contract import Prompt
 from worker.triage.language import NAMES, name_of
 
@@ -47,8 +47,14 @@ def instruction(version: str, taxonomy: Taxonomy, desk_language: str) -> str:
     return template.format(
         desk_language=NAMES[desk_language],
         category_values=", ".join(taxonomy.values),
-        category_list="\n".join(f"- {c.value}: {c.description}" for c in taxonomy.categories),
+        category_list="\n".join(map(described, taxonomy.categories)),
     ).strip()
+
+
+def described(category: Category) -> str:
+    line = f"- {category.value}: {category.description}"
+    examples = "; ".join(f'"{example}"' for example in category.examples)
+    return f"{line} Such as {examples}." if examples else line
 
 
 def fenced(language: str, subject: str, body: str) -> str:
