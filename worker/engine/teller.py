@@ -48,12 +48,14 @@ class Teller(LogitsProcessor):
         return False  # those that are, vLLM skips where sampling is greedy
 
     def update_state(self, batch_update: "BatchUpdate | None") -> None:
+        if not batch_update:  # as in most steps
+            return
         before = list(self._rows.values())
-        if process_dict_updates(self._rows, batch_update, row):
-            stay = {one.wanted.key for one in self._rows.values()}
-            for gone in before:
-                if gone.wanted.key not in stay:
-                    self._tell(gone)
+        process_dict_updates(self._rows, batch_update, row)
+        stay = {one.wanted.key for one in self._rows.values()}
+        for gone in before:
+            if gone.wanted.key not in stay:
+                self._tell(gone)
 
     def apply(self, logits: torch.Tensor) -> torch.Tensor:
         open_ = [
