@@ -51,7 +51,7 @@ bench: setup     ## measure, and write bench/RESULTS.md
 	@.venv/bin/python -m bench
 
 bench-gpu: setup ## Mistral Nemo's speed on this GPU, real weights from TRIAGE_MODEL_DIR
-	@.venv/bin/python -m bench roofline
+	@.venv/bin/python -m bench roofline production
 
 test-gpu: setup  ## the way of a ticket on Mistral Nemo's architecture (needs an NVIDIA GPU)
 	@.venv/bin/python -m pytest -o addopts= -ra tests/gpu

@@ -14,6 +14,7 @@ from bench import (
     language,
     ops,
     plan,
+    production,
     replay,
     resilience,
     roofline,
@@ -35,6 +36,7 @@ MEASUREMENTS: dict[str, Callable[[int], None]] = {
     "agents": agents.measure,
     "growth": growth.measure,
     "roofline": roofline.measure,
+    "production": production.measure,
     "capacity": capacity.measure,
     "tokens": tokens.measure,
 }

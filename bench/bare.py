@@ -48,12 +48,12 @@ class Generated:
         return sum(one.num_cached_tokens or 0 for one in self.outputs) / prompts
 
 
-def start(**changes: Any) -> Any:
-    """The demonstration profile's engine, with some of vLLM's arguments changed."""
+def start(profile: str = "demo", **changes: Any) -> Any:
+    """A profile's engine, with some of vLLM's arguments changed."""
     from vllm.engine.arg_utils import AsyncEngineArgs  # noqa: PLC0415  # after the environment is set
     from vllm.v1.engine.async_llm import AsyncLLM  # noqa: PLC0415
 
-    arguments = engine_arguments(load_profile("demo")) | changes
+    arguments = engine_arguments(load_profile(profile)) | changes
     return AsyncLLM.from_engine_args(AsyncEngineArgs(**arguments))
 
 
@@ -107,9 +107,9 @@ async def generate(
     return Generated(time.perf_counter() - started, outputs)
 
 
-def report(measured: Callable[[], Coroutine[Any, Any, Any]]) -> None:
+def report(measured: Callable[[], Coroutine[Any, Any, Any]], profile: str = "demo") -> None:
     """Run a measurement in this process, prepared for vLLM, and print what it found."""
-    os.environ.update(environment(load_profile("demo")))
+    os.environ.update(environment(load_profile(profile)))
     sys.stdout.write(f"RESULT {json.dumps(asyncio.run(measured()))}\n")
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerFast
 
-from bench.bare import Generated, demo_prompts, generate, report, sampling, start
+from bench.bare import Generated, Prompts, demo_prompts, generate, report, sampling, start
 from bench.report import row, write_section
 from bench.speed import run
 from bench.workload import workload
@@ -97,30 +97,45 @@ def rows(found: Mapping[str, Sequence[Mapping[str, float]]]) -> list[str]:
 
 
 async def batching() -> dict[str, float]:
-    """Tickets a second: as one ends the next begins, in batches, one at a time."""
+    """Our answers and answers of mixed lengths, in three ways each."""
     asked, grammar = demo_prompts(TICKETS)
-    rng = random.Random(4)
-    ours = [sampling(grammar.ebnf, grammar.max_tokens)] * TICKETS
-    lengths = [int(exp(rng.uniform(*map(log, MIXED)))) for _ in asked]
-    mixed = [sampling(None, length, ignore_eos=True) for length in lengths]
+    ways = {
+        "ours": [sampling(grammar.ebnf, grammar.max_tokens)] * TICKETS,
+        "mixed": mixed_lengths(TICKETS),
+    }
     llm = start()
-    await generate(llm, asked[:STATIC], ours[:STATIC])
-    found = {}
-    for name, each in (("ours", ours), ("mixed", mixed)):
-        continuous = await generate(llm, asked, each)
-        batches = [
-            await generate(llm, asked[first : first + STATIC], each[first : first + STATIC])
-            for first in range(0, TICKETS, STATIC)
-        ]
-        alone = await generate(llm, asked[:ALONE], each[:ALONE], in_flight=1)
-        found |= {
-            f"{name} continuous": TICKETS / continuous.seconds,
-            f"{name} static": TICKETS / sum(one.seconds for one in batches),
-            f"{name} alone": ALONE / alone.seconds,
-            f"{name} spread": median(spread(one) for one in batches),
-        }
+    await generate(llm, asked[:STATIC], ways["ours"][:STATIC])
+    found = {
+        f"{name} {how}": value
+        for name, each in ways.items()
+        for how, value in (await ways_of_batching(llm, asked, each, alone=ALONE)).items()
+    }
     llm.shutdown()
     return found
+
+
+def mixed_lengths(count: int) -> list[Any]:
+    rng = random.Random(4)
+    lengths = [int(exp(rng.uniform(*map(log, MIXED)))) for _ in range(count)]
+    return [sampling(None, length, ignore_eos=True) for length in lengths]
+
+
+async def ways_of_batching(
+    llm: Any, asked: Prompts, each: list[Any], *, alone: int
+) -> dict[str, float]:
+    """Tickets a second: as one ends the next begins; in batches; one at a time, so many of them."""
+    continuous = await generate(llm, asked, each)
+    batches = [
+        await generate(llm, asked[first : first + STATIC], each[first : first + STATIC])
+        for first in range(0, len(asked), STATIC)
+    ]
+    one_by_one = await generate(llm, asked[:alone], each[:alone], in_flight=1)
+    return {
+        "continuous": len(asked) / continuous.seconds,
+        "static": len(asked) / sum(one.seconds for one in batches),
+        "alone": alone / one_by_one.seconds,
+        "spread": median(spread(one) for one in batches),
+    }
 
 
 def spread(batch: Generated) -> float:
@@ -151,11 +166,7 @@ async def prefix(*, enable_prefix_caching: bool) -> dict[str, float]:
 
 
 async def grammar(*, backend: str) -> dict[str, float]:
-    """Tokens a second with our grammar and with the JSON Schema, each as a ratio to none.
-
-    Without a grammar each answer is made as long as it was with one, so that as many sequences run
-    at each step: an answer that ends sooner or later changes the last steps, when few still run.
-    """
+    """Tokens a second with our grammar and with the JSON Schema, each as a ratio to none."""
     from vllm.sampling_params import StructuredOutputsParams  # noqa: PLC0415
 
     asked, ours = demo_prompts(SHORT)
@@ -165,21 +176,31 @@ async def grammar(*, backend: str) -> dict[str, float]:
     ways = {"schema": sampling(None, ours.max_tokens, structured_outputs=schema)}
     if backend == "xgrammar":
         ways["grammar"] = sampling(ours.ebnf, ours.max_tokens)
-    found = {}
-    for name, forced in ways.items():
-        lengths = {
-            tuple(one.prompt_token_ids): len(one.outputs[0].token_ids)
-            for one in (await generate(llm, asked, forced)).outputs
-        }
-        free = [sampling(None, lengths[tuple(ids)], ignore_eos=True) for ids in asked]
-        pair = {"with": forced, "without": free}
-        speeds: dict[str, list[float]] = {which: [] for which in pair}
-        for turn in range(TURNS):
-            for which in list(pair)[:: 1 if turn % 2 else -1]:
-                speeds[which].append((await generate(llm, asked, pair[which])).tokens_s)
-        found[name] = median(a / b for a, b in zip(*speeds.values(), strict=True))
+    found = {name: await ratio_to_free(llm, asked, forced) for name, forced in ways.items()}
     llm.shutdown()
     return found
+
+
+async def ratio_to_free(llm: Any, asked: Prompts, forced: Any, *, turns: int = TURNS) -> float:
+    """Tokens a second with a grammar / without, the median of the turns' ratios.
+
+    Without a grammar each answer is made as long as it was with one, so that as many sequences run
+    at each step: an answer that ends sooner or later changes the last steps, when few still run.
+    """
+    lengths = {
+        tuple(one.prompt_token_ids): len(one.outputs[0].token_ids)
+        for one in (await generate(llm, asked, forced)).outputs
+    }
+    free = [sampling(None, lengths[tuple(ids)], ignore_eos=True) for ids in asked]
+    pair = {"with": forced, "without": free}
+    ratios = []
+    for turn in range(turns):
+        speeds = {
+            which: (await generate(llm, asked, pair[which])).tokens_s
+            for which in list(pair)[:: 1 if turn % 2 else -1]
+        }
+        ratios.append(speeds["with"] / speeds["without"])
+    return median(ratios)
 
 
 async def rates() -> dict[str, float]:

@@ -6,14 +6,20 @@ in the same shape, which take the same time. Without one it is the demonstration
 
 import json
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from worker.engine.memory import Precision, Shape, known_shapes
-from worker.engine.profiles import NVIDIA_DRIVER, REPOSITORY
+from tests.tekken import write_tokenizer
+from worker.engine.machine import this_machine
+from worker.engine.memory import Plan, Precision, Shape, known_shapes
+from worker.engine.profiles import DIRECTORY, NVIDIA_DRIVER, REPOSITORY
 
+PRODUCTION = "nemo-awq-32k"
+SHARE = 0.94
+"""What vLLM may take of a card's memory here; a gigabyte and more stays for `bytes_s`."""
 KILO = 1024
 WHOLE_CONTEXT = 128 * KILO
 AWQ = {"quant_method": "awq", "bits": 4, "group_size": 128, "zero_point": True, "version": "gemm"}
@@ -51,6 +57,15 @@ class Model:
     def weight_bytes(self, precision: str) -> float:
         return self.shape.parameters * Precision(precision).bytes
 
+    def fitting(self, precision: str) -> list[int]:
+        """The contexts with which an engine starts on this machine."""
+        memory_gb = this_machine().memory_gb
+        return [
+            context
+            for context in self.contexts
+            if Plan(self.shape, Precision(precision), self.cache, context, 1, memory_gb, SHARE).fits
+        ]
+
     def start(self, folder: Path, precision: str, context: int) -> Any:
         """An engine for this context; `folder` is for the model's configuration."""
         from vllm.engine.arg_utils import AsyncEngineArgs  # noqa: PLC0415
@@ -65,14 +80,37 @@ class Model:
             "skip_tokenizer_init": True,
             "quantization": "fp8" if precision == "fp8" else None,
             "kv_cache_dtype": "fp8" if self.cache == "fp8" else "auto",
-            "dtype": "bfloat16" if self.device == "cpu" else "float16",
+            "dtype": "bfloat16",
             "max_model_len": context,
             "max_num_seqs": 16,
-            "gpu_memory_utilization": 0.94,
+            "gpu_memory_utilization": SHARE,
             "distributed_executor_backend": "uni",
             "enforce_eager": self.device == "cpu",
         }
         return AsyncLLM.from_engine_args(AsyncEngineArgs(**arguments))
+
+
+def production_profile(folder: Path) -> Path:
+    """The production profile as a file; with random weights where TRIAGE_MODEL_DIR holds none.
+
+    `folder` is for the file, and for the configuration and tokenizer of a model without weights.
+    """
+    if weights := real_weights():
+        model = f'model = "{weights}"'
+    else:
+        write_tokenizer(folder)
+        shape = known_shapes()["nemo-12b"]
+        (folder / "config.json").write_text(json.dumps(config(shape, "awq")))
+        model = f'model = "{folder}"\nload_format = "dummy"'
+    published = (DIRECTORY / f"{PRODUCTION}.toml").read_text()
+    path = folder / f"{PRODUCTION}.toml"
+    path.write_text(re.sub(r"^model = .*$", model, published, count=1, flags=re.MULTILINE))
+    return path
+
+
+def real_weights() -> Path | None:
+    folder = Path(os.environ.get("TRIAGE_MODEL_DIR", "none"))
+    return folder if (folder / "config.json").is_file() else None
 
 
 def config(shape: Shape, precision: str) -> dict[str, Any]:
@@ -94,7 +132,7 @@ def config(shape: Shape, precision: str) -> dict[str, Any]:
         "sliding_window": None,
         "hidden_act": "silu",
         "rms_norm_eps": 1e-5,
-        "torch_dtype": "float16",
+        "torch_dtype": "bfloat16",
         **({"quantization_config": AWQ} if precision == "awq" else {}),
     }
 
@@ -112,15 +150,14 @@ def model_under_test() -> Model:
             contexts=(4 * KILO, 32 * KILO),
             cache="fp16",
         )  # fmt: skip
-    real = Path(os.environ.get("TRIAGE_MODEL_DIR", "none"))
-    has_real = (real / "config.json").is_file()
+    real = real_weights()
     return Model(
         name="Mistral Nemo 12B",
-        label=f"Mistral Nemo 12B with {'its own' if has_real else 'random'} weights.",
+        label=f"Mistral Nemo 12B with {'its own' if real else 'random'} weights.",
         shape=known_shapes()["nemo-12b"],
         device="cuda",
-        precisions=("awq",) if has_real else ("awq", "fp8"),
+        precisions=("awq",) if real else ("awq", "fp8"),
         contexts=(4 * KILO, 32 * KILO, 128 * KILO),
         cache="fp8",
-        weights=real if has_real else None,
+        weights=real,
     )

@@ -1,5 +1,6 @@
 """The whole product: webhooks per second, tickets per second, sequences running, memory."""
 
+import argparse
 import json
 import tempfile
 import threading
@@ -14,7 +15,7 @@ import httpx
 import psutil
 from sqlalchemy import text
 
-from bench.workload import workload
+from bench.workload import TICKETS, workload
 from models.demo.tickets import Example
 from worker.database import Sessions, opened, transaction
 from worker.helpdesk import by_name
@@ -101,10 +102,10 @@ class Memory:
 
 
 @contextmanager
-def warm_stack() -> Iterator[tuple[Stack, Sessions]]:
-    """The whole product with the demonstration model and data of its own, warm."""
+def warm_stack(profile: str = "demo") -> Iterator[tuple[Stack, Sessions]]:
+    """The whole product with data of its own, warm."""
     with tempfile.TemporaryDirectory(prefix="triage-bench-", ignore_cleanup_errors=True) as path:
-        settings = load_settings(data_dir=path)
+        settings = load_settings(data_dir=path, profile=profile)
         stack = Stack(settings, port=free_port(settings.gateway_host))
         try:
             stack.start()
@@ -116,10 +117,10 @@ def warm_stack() -> Iterator[tuple[Stack, Sessions]]:
             stack.stop()
 
 
-def measure() -> dict[str, float]:
-    with warm_stack() as (stack, sessions), Memory(stack) as memory:
+def measure(profile: str, tickets: int) -> dict[str, float]:
+    with warm_stack(profile) as (stack, sessions), Memory(stack) as memory:
         with paused(psutil.Process(stack.pids()["worker"])):
-            ids = send(stack, workload(), "bench")
+            ids = send(stack, workload(tickets), "bench")
         wait_until_done(ids, sessions)
         webhooks_s = webhook_rate(stack)
         with transaction(sessions) as session:
@@ -181,4 +182,8 @@ def wait_until_done(ids: list[int], sessions: Sessions) -> None:
 
 
 if __name__ == "__main__":
-    print("RESULT", json.dumps(measure()))
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--profile", default="demo")
+    parser.add_argument("--tickets", type=int, default=TICKETS)
+    given = parser.parse_args()
+    print("RESULT", json.dumps(measure(given.profile, given.tickets)))

@@ -29,8 +29,8 @@ log = logs.get(__name__)
 RESTARTS = 3
 HEALTHY_S = 300.0
 """A part that has lived so long has earned the full number of restarts again."""
-START_S = 180.0
-"""A cold start loads the model; on two slow cores with other work that can take minutes."""
+START_S = 1800.0
+"""A first start on a card downloads gigabytes and compiles; a part that ends is noticed at once."""
 
 
 class Stack:
@@ -163,6 +163,7 @@ class Stack:
             "TRIAGE_DATABASE_URL": self.database_url,
             "TRIAGE_BROKER_URL": broker_url,
             "TRIAGE_DATA_DIR": str(self.data),
+            "TRIAGE_PROFILE": self._settings.profile,
             "TRIAGE_GATEWAY_HOST": self._settings.gateway_host,
             "TRIAGE_GATEWAY_PORT": str(self._port),
             "TRIAGE_METRICS_PORT": str(self._settings.metrics_port),

@@ -3,23 +3,19 @@ engine, with random weights where TRIAGE_MODEL_DIR holds none. What random weigh
 nonsense, but the grammar makes a reply of it, and all of the pipeline runs.
 """
 
-import json
-import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
 
-from bench.models import AWQ, config
+from bench.models import AWQ, production_profile
 from bench.workload import workload
 from schemas.reply import label_values
-from tests.tekken import write_tokenizer
 from worker.cli.desks import make_desk
 from worker.engine import preflight
 from worker.engine.checkpoint import Checkpoint
 from worker.engine.machine import this_machine
-from worker.engine.memory import known_shapes
 from worker.engine.profiles import NVIDIA_DRIVER, Profile, load_profile
 from worker.engine.vllm_engine import VllmEngine
 from worker.errors import DeadlineExceeded
@@ -35,14 +31,7 @@ pytestmark = [pytest.mark.timeout(1800), pytest.mark.filterwarnings("ignore")]
 def profile(tmp_path_factory: pytest.TempPathFactory) -> Profile:
     if not NVIDIA_DRIVER.exists():
         pytest.fail("there is no NVIDIA GPU here: run this where there is one")
-    production = load_profile("nemo-awq-32k")
-    if real := os.environ.get("TRIAGE_MODEL_DIR"):
-        return production.model_copy(update={"model": real})
-    folder = tmp_path_factory.mktemp("nemo")
-    write_tokenizer(folder)
-    shape = known_shapes()["nemo-12b"]
-    (folder / "config.json").write_text(json.dumps(config(shape, "awq")))
-    return production.model_copy(update={"model": str(folder), "load_format": "dummy"})
+    return load_profile(str(production_profile(tmp_path_factory.mktemp("nemo"))))
 
 
 @pytest.fixture(scope="session")
@@ -73,7 +62,7 @@ def triaged(engine: VllmEngine, desk: Desk) -> list[Triaged]:
 def test_the_preflight_finds_the_profile_well(profile: Profile) -> None:
     found = [
         *preflight.of_machine(profile, this_machine()),
-        *preflight.of_checkpoint(profile, Checkpoint.of(profile)),
+        *preflight.of_checkpoint(profile, Checkpoint.of(profile), this_machine()),
     ]
 
     assert [one for one in found if one.fix and not one.is_warning] == []

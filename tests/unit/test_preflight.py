@@ -24,6 +24,7 @@ from worker.quality.records import GateRecord
 pytestmark = pytest.mark.filterwarnings("ignore")  # torch and vLLM warn while they are imported
 
 ADA = Machine("0.33.0", "NVIDIA GeForce RTX 4090", 89, 25.4)
+HOPPER = Machine("0.33.0", "NVIDIA H200", 90, 150.8)
 AMPERE = Machine("0.33.0", "NVIDIA A10", 86, 24.1)
 PASCAL = Machine("0.33.0", "Tesla P40", 61, 25.6)
 SMALL = Machine("0.33.0", "NVIDIA L4 (half)", 89, 10.0)
@@ -31,6 +32,7 @@ CPU = Machine("0.32.0", "CPU", None, 24.0)
 
 NEMO = {
     "model_type": "mistral",
+    "torch_dtype": "float16",
     "hidden_size": 5120,
     "max_position_embeddings": 131072,
     "rope_theta": 1000000.0,
@@ -55,10 +57,10 @@ def nemo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def checked(nemo: Path, **changes: Any) -> dict[str, str]:
+def checked(nemo: Path, machine: Machine = ADA, **changes: Any) -> dict[str, str]:
     profile = load_profile("nemo-awq-32k")
     checkpoint = Checkpoint(nemo, {**NEMO, **changes})
-    return wrong(list(preflight.of_checkpoint(profile, checkpoint)))
+    return wrong(list(preflight.of_checkpoint(profile, checkpoint, machine)))
 
 
 @pytest.mark.parametrize(
@@ -117,6 +119,16 @@ def test_nemos_own_files_are_well(nemo: Path) -> None:
 )
 def test_another_models_config_is_told(nemo: Path, changes: dict[str, Any], what: str) -> None:
     assert list(checked(nemo, **changes)) == [what]
+
+
+def test_an_fp8_cache_on_hopper_wants_bfloat16(nemo: Path, tmp_path: Path) -> None:
+    assert "bfloat16" in checked(nemo, HOPPER)["calculation"]
+    assert checked(nemo, HOPPER, torch_dtype="bfloat16") == {}
+
+    own = load_profile("nemo-awq-32k").model_copy(update={"model": str(tmp_path)})
+    (tmp_path / "config.json").write_text(json.dumps(NEMO))
+    with pytest.raises(SettingsError, match=r"float16, the cache in fp8; .* dtype = \"bfloat16\""):
+        preflight.refuse_what_cannot_start(own, HOPPER)
 
 
 def test_another_models_chat_template_is_told(nemo: Path, tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ def look_at(profile: Profile, settings: Settings) -> Iterator[Seen]:
     except SettingsError as error:
         yield Seen("checkpoint", "not here", str(error))
         return
-    yield from of_checkpoint(profile, checkpoint)
+    yield from of_checkpoint(profile, checkpoint, machine)
     if checkpoint.quantization:
         yield gate(profile, checkpoint, machine, settings.gates)
 

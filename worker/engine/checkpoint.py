@@ -58,6 +58,11 @@ class Checkpoint:
         return int(found) if found else None
 
     @property
+    def dtype(self) -> str | None:
+        """What it calculates in where a profile's `dtype` is `auto`; None: it does not say."""
+        return self.config.get("dtype") or self.config.get("torch_dtype")
+
+    @property
     def quantization(self) -> str | None:
         """How its weights are kept (`awq`, …); None: in 16 bits."""
         return (self.config.get("quantization_config") or {}).get("quant_method")

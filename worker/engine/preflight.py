@@ -3,6 +3,7 @@ trusted with tickets (`triage doctor --profile`).
 """
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,9 @@ TRIED_VLLM = ("0.32.", "0.33.")
 FP8_CAPABILITY = 89
 """From here on (Ada, Hopper) cards calculate in FP8; older ones only keep the weights in it."""
 
+HOPPER = range(90, 100)
+"""vLLM reads an FP8 cache there by FlashAttention 3, which answers in BF16 alone."""
+
 PROBE = "Meine Bestellung 4711 fehlt. J'attends déjà. 注文が届きません。退款在哪里？ I can't!"
 
 
@@ -40,7 +44,10 @@ def refuse_what_cannot_start(profile: Profile, machine: Machine) -> None:
     Raises:
         SettingsError: the profile cannot run on this machine; it says why, and what to change.
     """
-    for seen in of_machine(profile, machine):
+    on_disk = []
+    with suppress(SettingsError):  # otherwise vLLM fetches it
+        on_disk.append(calculation(profile, Checkpoint.of(profile), machine))
+    for seen in (*of_machine(profile, machine), *on_disk):
         if seen.fix and not seen.is_warning:
             raise SettingsError(f"profile {profile.name}: {seen.what}: {seen.found}; {seen.fix}")
 
@@ -95,12 +102,13 @@ def free_memory(profile: Profile, machine: Machine) -> Seen:
     return Seen("free memory", f"{free:.1f} GB of the {wanted:.1f} GB that vLLM takes", fix)
 
 
-def of_checkpoint(profile: Profile, checkpoint: Checkpoint) -> Iterator[Seen]:
+def of_checkpoint(profile: Profile, checkpoint: Checkpoint, machine: Machine) -> Iterator[Seen]:
     """Hold a profile against the model's own files."""
     from worker.engine.tokens import PromptEncoder  # noqa: PLC0415  # transformers is slow to import
 
     yield Seen("checkpoint", str(checkpoint.folder))
     yield quantization(profile, checkpoint)
+    yield calculation(profile, checkpoint, machine)
     yield context(profile, checkpoint)
     if profile.plan:
         yield rope(profile.plan, checkpoint)
@@ -121,6 +129,18 @@ def quantization(profile: Profile, checkpoint: Checkpoint) -> Seen:
         return Seen("weights", how)
     return Seen("weights", f"kept as {kept or '16 bits'}, the profile says {profile.quantization}",
                 "take the checkpoint that is quantized so, or change `quantization`")  # fmt: skip
+
+
+def calculation(profile: Profile, checkpoint: Checkpoint, machine: Machine) -> Seen:
+    dtype = str(checkpoint.dtype if profile.dtype == "auto" else profile.dtype)
+    found = f"in {dtype}, the cache in {profile.kv_cache_dtype}"
+    if profile.kv_cache_dtype.startswith("fp8") and machine.capability in HOPPER:
+        fix = None if dtype == "bfloat16" else (
+            f'on {machine.device} an FP8 cache needs dtype = "bfloat16": '
+            "a profile of your own with it (docs/profiles.md)"
+        )  # fmt: skip
+        return Seen("calculation", found, fix)
+    return Seen("calculation", found)
 
 
 def context(profile: Profile, checkpoint: Checkpoint) -> Seen:
