@@ -7,8 +7,9 @@ from typer.testing import CliRunner
 
 from tests.conftest import REPOSITORY
 from worker.cli.main import app
-from worker.engine.profiles import load_profile
+from worker.engine.profiles import load_profile, profile_names
 from worker.engine.tokens import PromptEncoder
+from worker.engine.vllm_engine import environment
 from worker.errors import SettingsError
 
 DEMO = (REPOSITORY / "worker/engine/profiles/demo.toml").read_text()
@@ -76,3 +77,9 @@ def test_a_model_that_does_not_fit_is_refused(
 def test_a_missing_checkpoint_is_refused_with_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"there is no model .*nowhere here.*hf download"):
         PromptEncoder(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("name", profile_names())
+def test_vllm_starts_its_process_anew(name: str) -> None:
+    """A forked one cannot use a card once xgrammar has been imported, as it has in a worker."""
+    assert environment(load_profile(name))["VLLM_WORKER_MULTIPROCESSING_METHOD"] == "spawn"
