@@ -40,12 +40,21 @@ where tickets.external_id like 'agent-%' and attempts.output_tokens > 0
 
 
 class Answers:
-    """Tells each agent when its ticket is done; one query for all of them."""
+    """Tells each agent when its ticket is done, inside `with`; one query for all of them."""
 
     def __init__(self, sessions: Sessions) -> None:
         self._sessions, self._lock = sessions, threading.Lock()
         self._waiting: dict[int, threading.Event] = {}
-        threading.Thread(target=self._watch, daemon=True).start()
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    def __enter__(self) -> "Answers":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopped.set()
+        self._thread.join()
 
     def wait(self, ticket_id: int) -> None:
         with self._lock:
@@ -53,8 +62,7 @@ class Answers:
         event.wait()
 
     def _watch(self) -> None:
-        while True:
-            time.sleep(LOOK_S)
+        while not self._stopped.wait(LOOK_S):
             with self._lock:
                 ids = list(self._waiting)
             with transaction(self._sessions) as session:
@@ -98,7 +106,8 @@ def measure(_rounds: int) -> None:
 def measured() -> tuple[list[float], list[int]]:
     """Each ticket's seconds, and each answer's tokens."""
     with warm_stack() as (stack, sessions):
-        work(stack, Answers(sessions))
+        with Answers(sessions) as answers:
+            work(stack, answers)
         with transaction(sessions) as session:
             rows = session.execute(text(WAITED)).all()
     return [row.seconds for row in rows], [row.output_tokens for row in rows]
