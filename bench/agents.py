@@ -16,6 +16,7 @@ from bench.report import fact, write_section
 from bench.simulation import Engine, Simulated, simulate
 from bench.speed import run
 from bench.stack import post, warm_stack
+from bench.watch import watching
 from bench.workload import workload
 from worker import charts
 from worker.database import Sessions, transaction
@@ -40,36 +41,25 @@ where tickets.external_id like 'agent-%' and attempts.output_tokens > 0
 
 
 class Answers:
-    """Tells each agent when its ticket is done, inside `with`; one query for all of them."""
+    """Tells each agent when its ticket is done, at the next `look`; one query for all of them."""
 
     def __init__(self, sessions: Sessions) -> None:
         self._sessions, self._lock = sessions, threading.Lock()
         self._waiting: dict[int, threading.Event] = {}
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
-
-    def __enter__(self) -> "Answers":
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stopped.set()
-        self._thread.join()
 
     def wait(self, ticket_id: int) -> None:
         with self._lock:
             event = self._waiting.setdefault(ticket_id, threading.Event())
         event.wait()
 
-    def _watch(self) -> None:
-        while not self._stopped.wait(LOOK_S):
-            with self._lock:
-                ids = list(self._waiting)
-            with transaction(self._sessions) as session:
-                done = session.execute(text(DONE), {"ids": ids}).scalars().all()
-            with self._lock:
-                for ticket_id in done:
-                    self._waiting.pop(ticket_id).set()
+    def look(self) -> None:
+        with self._lock:
+            ids = list(self._waiting)
+        with transaction(self._sessions) as session:
+            done = session.execute(text(DONE), {"ids": ids}).scalars().all()
+        with self._lock:
+            for ticket_id in done:
+                self._waiting.pop(ticket_id).set()
 
 
 def measure(_rounds: int) -> None:
@@ -106,7 +96,8 @@ def measure(_rounds: int) -> None:
 def measured() -> tuple[list[float], list[int]]:
     """Each ticket's seconds, and each answer's tokens."""
     with warm_stack() as (stack, sessions):
-        with Answers(sessions) as answers:
+        answers = Answers(sessions)
+        with watching(answers.look, every_s=LOOK_S):
             work(stack, answers)
         with transaction(sessions) as session:
             rows = session.execute(text(WAITED)).all()

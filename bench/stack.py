@@ -3,7 +3,6 @@
 import argparse
 import json
 import tempfile
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +14,7 @@ import httpx
 import psutil
 from sqlalchemy import text
 
+from bench.watch import watching
 from bench.workload import TICKETS, workload
 from models.demo.tickets import Example
 from worker.database import Sessions, opened, transaction
@@ -74,31 +74,21 @@ from span
 
 
 class Memory:
-    """Watches the peak memory of each part of a stack, children included, in MB."""
+    """The peak memory of each part of a stack at any `look`, children included, in MB."""
 
     def __init__(self, stack: Stack) -> None:
         self.peak_mb: dict[str, float] = {}
-        self._stack, self._stopped = stack, threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._stack = stack
 
-    def __enter__(self) -> "Memory":
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stopped.set()
-        self._thread.join()
-
-    def _watch(self) -> None:
-        while not self._stopped.wait(LOOK_S):
-            for name, pid in self._stack.pids().items():
-                try:
-                    root = psutil.Process(pid)
-                    family = [root, *root.children(recursive=True)]
-                    used = sum(one.memory_info().rss for one in family) / 1e6
-                except psutil.NoSuchProcess:
-                    continue
-                self.peak_mb[name] = max(self.peak_mb.get(name, 0.0), used)
+    def look(self) -> None:
+        for name, pid in self._stack.pids().items():
+            try:
+                root = psutil.Process(pid)
+                family = [root, *root.children(recursive=True)]
+                used = sum(one.memory_info().rss for one in family) / 1e6
+            except psutil.NoSuchProcess:
+                continue
+            self.peak_mb[name] = max(self.peak_mb.get(name, 0.0), used)
 
 
 @contextmanager
@@ -118,11 +108,13 @@ def warm_stack(profile: str = "demo") -> Iterator[tuple[Stack, Sessions]]:
 
 
 def measure(profile: str, tickets: int) -> dict[str, float]:
-    with warm_stack(profile) as (stack, sessions), Memory(stack) as memory:
-        with paused(psutil.Process(stack.pids()["worker"])):
-            ids = send(stack, workload(tickets), "bench")
-        wait_until_done(ids, sessions)
-        webhooks_s = webhook_rate(stack)
+    with warm_stack(profile) as (stack, sessions):
+        memory = Memory(stack)
+        with watching(memory.look, every_s=LOOK_S):
+            with paused(psutil.Process(stack.pids()["worker"])):
+                ids = send(stack, workload(tickets), "bench")
+            wait_until_done(ids, sessions)
+            webhooks_s = webhook_rate(stack)
         with transaction(sessions) as session:
             speed = session.execute(text(SPEED)).one()
     return {

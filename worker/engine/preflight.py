@@ -134,13 +134,12 @@ def quantization(profile: Profile, checkpoint: Checkpoint) -> Seen:
 def calculation(profile: Profile, checkpoint: Checkpoint, machine: Machine) -> Seen:
     dtype = str(checkpoint.dtype if profile.dtype == "auto" else profile.dtype)
     found = f"in {dtype}, the cache in {profile.kv_cache_dtype}"
-    if profile.kv_cache_dtype.startswith("fp8") and machine.capability in HOPPER:
-        fix = None if dtype == "bfloat16" else (
-            f'on {machine.device} an FP8 cache needs dtype = "bfloat16": '
-            "a profile of your own with it (docs/profiles.md)"
-        )  # fmt: skip
-        return Seen("calculation", found, fix)
-    return Seen("calculation", found)
+    reads_by_fa3 = profile.kv_cache_dtype.startswith("fp8") and machine.capability in HOPPER
+    fix = (
+        f'on {machine.device} an FP8 cache needs dtype = "bfloat16": '
+        "a profile of your own with it (docs/profiles.md)"
+    )
+    return Seen("calculation", found, fix if reads_by_fa3 and dtype != "bfloat16" else None)
 
 
 def context(profile: Profile, checkpoint: Checkpoint) -> Seen:
