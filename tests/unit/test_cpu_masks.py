@@ -1,8 +1,9 @@
-"""The grammar's mask on CPUs: what vLLM's own does, faster."""
+"""Grammars on CPUs: every request gets what it would by vLLM's own masks."""
 
 import importlib.util
 import subprocess
 import sys
+from collections.abc import Sequence
 from importlib.metadata import entry_points
 from types import SimpleNamespace
 from typing import Any
@@ -12,23 +13,33 @@ import pytest
 import torch
 
 from worker.engine import cpu_masks
+from worker.engine.alternatives import NAME
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # torch and vLLM warn while they are imported
 
 REQUESTS = ("a", "b", "c", "d", "e")
-ORDER_OF_MASKS = ("d", "a", "gone", "e")
-"""Those with a grammar, in the scheduler's order; one has left the batch, two have no grammar."""
+WITH_GRAMMAR = ("d", "a", "gone", "e")
+"""In the scheduler's order; one has left the batch, two have no grammar."""
+VOCABULARY = 6144
 
 
-def masked(by: Any, masks: "np.ndarray[Any, Any]", logits: torch.Tensor) -> torch.Tensor:
-    found = logits.clone()
-    by(
-        SimpleNamespace(scheduled_spec_decode_tokens={}),
-        SimpleNamespace(grammar_bitmask=masks, structured_output_request_ids=ORDER_OF_MASKS),
-        SimpleNamespace(req_ids=REQUESTS),
-        found,
-    )
-    return found
+class Grammar:
+    """Allows some tokens, whatever was written before; counts the masks that are asked for."""
+
+    def __init__(self, allowed: "np.ndarray[Any, Any]", *, is_over: bool = False) -> None:
+        self.mask = np.packbits(allowed, bitorder="little").view(np.int32)
+        self.filled = 0
+        self._allowed, self._is_over = allowed, is_over
+
+    def is_terminated(self) -> bool:
+        return self._is_over
+
+    def validate_tokens(self, tokens: list[int]) -> list[int]:
+        return [token for token in tokens if self._allowed[token]]
+
+    def fill_bitmask(self, masks: torch.Tensor, index: int) -> None:
+        self.filled += 1
+        masks[index] = torch.from_numpy(self.mask)
 
 
 def of_vllm() -> Any:
@@ -41,29 +52,112 @@ def of_vllm() -> Any:
     return module
 
 
+def masked(by: Any, masks: Any, logits: torch.Tensor) -> torch.Tensor:
+    found = logits.clone()
+    by(
+        SimpleNamespace(scheduled_spec_decode_tokens={}),
+        SimpleNamespace(grammar_bitmask=masks, structured_output_request_ids=WITH_GRAMMAR),
+        SimpleNamespace(req_ids=REQUESTS),
+        found,
+    )
+    return found
+
+
+def both(
+    grammars: Sequence[Grammar], logits: torch.Tensor, *, greedy: bool
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Logits as we leave them, and as vLLM does."""
+    wanted = cpu_masks.Constraints([(one, greedy) for one in grammars], VOCABULARY)  # type: ignore[misc]
+    everything = np.full(VOCABULARY // 32, -1, np.int32)
+    masks = np.stack([everything if one.is_terminated() else one.mask for one in grammars])
+    return (
+        masked(cpu_masks.apply_grammar_bitmask, wanted, logits),
+        masked(of_vllm().apply_grammar_bitmask, masks, logits),
+    )
+
+
+def made_up(vocabulary: int, allowed: float, dtype: torch.dtype) -> tuple[list[Grammar], Any]:
+    rng = np.random.default_rng(8)
+    grammars = [Grammar(rng.random(VOCABULARY) < allowed) for _ in WITH_GRAMMAR]
+    return grammars, torch.from_numpy(rng.normal(size=(len(REQUESTS), vocabulary))).to(dtype)
+
+
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32])
-@pytest.mark.parametrize("vocabulary", [6144, 6137])
+@pytest.mark.parametrize("vocabulary", [VOCABULARY, VOCABULARY - 7])
 @pytest.mark.parametrize("allowed", [0.0, 0.01, 0.5, 1.0])
 def test_masks_as_vllm_does(dtype: torch.dtype, vocabulary: int, allowed: float) -> None:
-    rng = np.random.default_rng(8)
-    bits = rng.random((len(ORDER_OF_MASKS), 6144)) < allowed
-    masks = np.packbits(bits, axis=1, bitorder="little").view(np.int32)
-    logits = torch.from_numpy(rng.normal(size=(len(REQUESTS), vocabulary))).to(dtype)
+    ours, vllms = both(*made_up(vocabulary, allowed, dtype), greedy=False)
 
-    expected = masked(of_vllm().apply_grammar_bitmask, masks, logits)
+    assert torch.equal(ours, vllms)
 
-    assert torch.equal(masked(cpu_masks.apply_grammar_bitmask, masks, logits), expected)
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32])
+@pytest.mark.parametrize("allowed", [0.01, 0.5, 0.9, 1.0])
+@pytest.mark.parametrize("shift", [0.0, -100.0])
+def test_a_greedy_answer_goes_on_as_with_vllms_masks(
+    dtype: torch.dtype, allowed: float, shift: float
+) -> None:
+    grammars, logits = made_up(VOCABULARY, allowed, dtype)
+    logits += shift  # none is positive any more
+
+    ours, vllms = both(grammars, logits, greedy=True)
+
+    assert ours.argmax(dim=1).tolist() == vllms.argmax(dim=1).tolist()
+
+
+def test_what_the_grammar_allows_needs_no_mask() -> None:
+    grammars, logits = made_up(VOCABULARY, 1.0, torch.bfloat16)
+
+    both(grammars, logits, greedy=True)
+
+    assert [one.filled for one in grammars] == [0, 0, 0, 0]
+
+
+def test_after_the_grammars_end_everything_goes() -> None:
+    nothing = np.zeros(VOCABULARY, bool)
+    _, logits = made_up(VOCABULARY, 1.0, torch.bfloat16)
+
+    ours, _ = both([Grammar(nothing, is_over=True) for _ in WITH_GRAMMAR], logits, greedy=True)
+
+    assert torch.equal(ours, logits)
+
+
+@pytest.mark.parametrize(
+    ("changes", "greedy"),
+    [
+        ({}, True),
+        ({"temperature": 0.7}, False),
+        ({"logprobs": 3}, False),
+        ({"presence_penalty": 0.5}, False),
+        ({"repetition_penalty": 1.1}, False),
+        ({"min_tokens": 5}, False),
+        ({"logit_bias": {7: 1.0}}, False),
+        ({"allowed_token_ids": [1, 2]}, False),
+        ({"extra_args": {NAME: {"address": "", "key": 1, "places": 12}}}, False),
+        ({"extra_args": {NAME: {"address": "", "key": 1, "places": 11}}}, True),
+    ],
+)
+def test_only_greedy_answers_of_which_nothing_is_told_are_looked_up(
+    changes: dict[str, Any], greedy: bool
+) -> None:
+    from vllm import SamplingParams  # noqa: PLC0415  # seconds
+
+    asked = SamplingParams(**{"temperature": 0.0} | changes)
+
+    request: Any = SimpleNamespace(sampling_params=asked, num_output_tokens=11)
+    assert cpu_masks.is_greedy(request) is greedy
 
 
 def test_vllm_takes_it() -> None:
-    found = entry_points(group="vllm.general_plugins", name="mask_in_one_pass")
-    assert [one.load() for one in found] == [cpu_masks.bring_mask]
+    found = entry_points(group="vllm.general_plugins", name="hold_against_grammar")
+    assert [one.load() for one in found] == [cpu_masks.bring_masks]
     taken = (
         "from vllm.plugins import load_general_plugins; load_general_plugins();"
         "from vllm.v1.worker.gpu_model_runner import apply_grammar_bitmask as taken;"
-        "print(taken.__module__)"
+        "from vllm.v1.structured_output import StructuredOutputManager as manager;"
+        "print(taken.__module__, manager.grammar_bitmask.__module__)"
     )
 
     run = subprocess.run([sys.executable, "-c", taken], capture_output=True, text=True, check=True)
 
-    assert run.stdout.split()[-1] == "worker.engine.cpu_masks"
+    assert run.stdout.split()[-2:] == ["worker.engine.cpu_masks"] * 2

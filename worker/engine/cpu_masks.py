@@ -1,34 +1,87 @@
-"""The grammar's mask on CPUs, laid over the logits in one pass.
+"""Grammars on CPUs: what a model chooses is held against the grammar, masks come where it must.
 
-On a card xgrammar masks with one small kernel. On a CPU it writes minus infinity into the logits
-one by one, and vLLM converts them to 32 bits before and back after: half a millisecond for 16 rows
-of the demonstration's vocabulary, of a step's seven. Here each byte of the mask is looked up as
-eight numbers that a logit may at most be, and the minimum is taken, whatever the mask says.
+On a card the masks of the next tokens are found while the card computes, and laid over the logits
+by one small kernel. On a CPU the thread that computes does all of it, a tenth of the demonstration
+model's step. But the model mostly chooses what its grammar allows, and where an answer is greedy
+the likeliest token of all is then the likeliest of those allowed: it is looked up first, and only
+where the grammar refuses it a mask is found and laid over the row. The answers are the same.
 
-vLLM calls `bring_mask` in each of its processes (the entry point `vllm.general_plugins`).
+vLLM calls `bring_masks` in each of its processes (the entry point `vllm.general_plugins`).
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
 
+from worker.engine.alternatives import NAME
+
 if TYPE_CHECKING:
     from vllm.v1.core.sched.output import GrammarOutput, SchedulerOutput
+    from vllm.v1.request import Request
+    from vllm.v1.structured_output import StructuredOutputManager
+    from vllm.v1.structured_output.backend_types import StructuredOutputGrammar
     from vllm.v1.worker.gpu_input_batch import InputBatch
 
-ALL_ALLOWED = -1
-"""A mask's 32 bits, one for each token, set where the grammar allows it."""
+ORDERED = {2: torch.int16, 4: torch.int32}
+"""Floating-point numbers that are not negative are ordered as integers of their size are."""
 
 
-def bring_mask() -> None:
-    """On a CPU have vLLM mask as below, before it imports what masks; else nothing."""
+@dataclass(slots=True)
+class Constraints:
+    """What a step's requests may write, in place of vLLM's masks: (grammar, is its answer greedy).
+
+    Made by the scheduler and read by what runs the model, in the same process: a CPU's profiles
+    have one for both (`distributed_executor_backend`).
+    """
+
+    found: Sequence[tuple["StructuredOutputGrammar", bool]]
+    vocabulary: int
+
+
+def bring_masks() -> None:
+    """On a CPU have vLLM do as above, before it imports what masks; else nothing."""
     from vllm.platforms import current_platform  # noqa: PLC0415  # only engines have vLLM
-    from vllm.v1.structured_output import utils  # noqa: PLC0415
+    from vllm.v1.structured_output import StructuredOutputManager, utils  # noqa: PLC0415
 
     if current_platform.is_cpu():
+        StructuredOutputManager.grammar_bitmask = constraints  # type: ignore[method-assign, assignment]
         utils.apply_grammar_bitmask = apply_grammar_bitmask
+
+
+def constraints(
+    manager: "StructuredOutputManager",
+    requests: dict[str, "Request"],
+    names: list[str],
+    _drafts: dict[str, list[int]],
+) -> Constraints:
+    """In place of vLLM's `grammar_bitmask`, which finds a mask for each request."""
+    found = []
+    for name in names:
+        request = requests[name]
+        assert request.structured_output_request is not None
+        grammar = cast("StructuredOutputGrammar", request.structured_output_request.grammar)
+        found.append((grammar, is_greedy(request)))
+    return Constraints(found, manager.vllm_config.model_config.get_vocab_size())
+
+
+def is_greedy(request: "Request") -> bool:
+    """Whether the likeliest token that the grammar allows is taken, and nobody asks for more."""
+    asked = request.sampling_params
+    assert asked is not None
+    told = (asked.extra_args or {}).get(NAME)
+    return (
+        asked.temperature == 0
+        and asked.logprobs is None
+        and not (asked.presence_penalty or asked.frequency_penalty or asked.min_tokens)
+        and asked.repetition_penalty == 1
+        and not (asked.logit_bias or asked.bad_words or asked.allowed_token_ids)
+        # Probabilities of labels are those under the mask (`teller`).
+        and not (told and request.num_output_tokens < told["places"])
+    )
 
 
 def apply_grammar_bitmask(
@@ -39,18 +92,54 @@ def apply_grammar_bitmask(
 ) -> None:
     """vLLM's function of this name: forbid, in place, what the grammars of a batch do not allow.
 
-    `logits` are (sequences, vocabulary); the masks (sequences with a grammar, vocabulary / 32).
+    `logits` are (sequences, vocabulary); `grammar_output` holds `Constraints`.
     """
     assert not scheduler_output.scheduled_spec_decode_tokens, "no profile guesses tokens ahead"
-    bitmask = grammar_output.grammar_bitmask
-    masks = np.concatenate([bitmask, np.full_like(bitmask[:1], ALL_ALLOWED)])
-    place = {name: at for at, name in enumerate(grammar_output.structured_output_request_ids)}
-    rows = masks[[place.get(request, -1) for request in input_batch.req_ids]]
-    found = bounds(logits.dtype).take(rows.view(np.uint8)).view(np.uint8)
-    at_most = torch.from_numpy(found).view(logits.dtype)
-    width = min(logits.shape[1], at_most.shape[1])
-    masked = logits[:, :width]
-    torch.minimum(masked, at_most[:, :width], out=masked)
+    wanted = cast("Constraints", grammar_output.grammar_bitmask)
+    row_of = {name: row for row, name in enumerate(input_batch.req_ids)}
+    likeliest, is_certain = likeliest_tokens(logits)
+    free_rows, tokens = [], []
+    for name, (grammar, is_greedy) in zip(
+        grammar_output.structured_output_request_ids, wanted.found, strict=True
+    ):
+        row = row_of.get(name)
+        if row is None or grammar.is_terminated():
+            continue
+        token = likeliest[row]
+        if is_greedy and is_certain[row] and grammar.validate_tokens([token]):
+            free_rows.append(row)
+            tokens.append(token)
+        else:
+            mask_row(logits[row], grammar, wanted.vocabulary)
+    # Of several tokens that are equally likely, the one that was validated.
+    logits[free_rows, tokens] = torch.inf
+
+
+def likeliest_tokens(logits: torch.Tensor) -> tuple[list[int], list[bool]]:
+    """Each row's likeliest token, and whether it is certain: it is if it is not negative."""
+    numbers = logits.view(ORDERED[logits.itemsize]).numpy()
+    found = numbers.argmax(axis=1)
+    return found.tolist(), (numbers[np.arange(len(found)), found] >= 0).tolist()
+
+
+def mask_row(row: torch.Tensor, grammar: "StructuredOutputGrammar", vocabulary: int) -> None:
+    """Lay a grammar's mask over one row of logits: each byte of it is looked up as eight numbers
+    that a logit may at most be, and the minimum is taken, whatever the mask says.
+    """
+    mask = empty_mask(vocabulary)
+    grammar.fill_bitmask(mask, 0)
+    found = bounds(row.dtype).take(mask.numpy().view(np.uint8)).view(np.uint8)
+    at_most = torch.from_numpy(found[0]).view(row.dtype)
+    masked = row[: len(at_most)]
+    torch.minimum(masked, at_most[: len(masked)], out=masked)
+
+
+@cache
+def empty_mask(vocabulary: int) -> torch.Tensor:
+    """Room for one mask, (1, vocabulary / 32): a bit for each token, set where it is allowed."""
+    import xgrammar  # noqa: PLC0415  # seconds; any grammar's mask looks like this
+
+    return xgrammar.allocate_token_bitmask(1, vocabulary)
 
 
 @cache
