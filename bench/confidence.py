@@ -12,8 +12,7 @@ from bench.report import fact, row, write_section
 from bench.speed import run as run_module
 from bench.workload import workload
 from models.demo.prompt import TAXONOMY, example_prompt
-from schemas.reply import label_values
-from worker.engine.alternatives import COUNT
+from schemas.reply import LABELS, label_values
 from worker.engine.contract import Generation, Request, Token
 from worker.engine.grammar import reply_grammar
 from worker.engine.profiles import load_profile
@@ -32,7 +31,7 @@ def measure(_rounds: int) -> None:
     write_section(
         "Confidence",
         text=f"The demonstration model in the worker's engine, {TICKETS} tickets with and without "
-        f"{COUNT - 1} alternatives told for each token of the labels, {PASSES} times in turn. "
+        f"alternatives told for each token of the labels' values, {PASSES} times in turn. "
         "Undecided is the probability, under the grammar's mask, of spellings whose value is not "
         "known because they were neither written nor decided by one token: a confidence is too low "
         "by this at most.",
@@ -57,7 +56,7 @@ def compare() -> dict[str, Any]:
     asked = [
         Request(
             example_prompt(one), grammar.ebnf, grammar.max_tokens, temperature=0.0, seed=0,
-            labels=grammar.labels,
+            labels=len(LABELS),
         )
         for one in workload(TICKETS)
     ]  # fmt: skip
@@ -69,7 +68,7 @@ def compare() -> dict[str, Any]:
             written = list(threads.map(lambda one: engine.generate(one, deadline_s=60), requests))
         return TICKETS / (time.perf_counter() - started), written
 
-    ways = {"with": asked, "without": [replace(one, labels="") for one in asked]}
+    ways = {"with": asked, "without": [replace(one, labels=0) for one in asked]}
     _, written = tickets_s(asked)
     speeds: dict[str, list[float]] = {name: [] for name in ways}
     for number in range(PASSES):

@@ -1,6 +1,8 @@
 """One contract over every kind of engine: scripted, vLLM in the process, `vllm serve` over HTTP."""
 
 import gc
+import json
+import math
 import os
 import shlex
 import signal
@@ -40,7 +42,12 @@ YES = Request(
     8,
     temperature=0.0,
     seed=0,
-    labels="yes",
+)
+LABEL = replace(
+    YES,
+    grammar=r'root ::= "{\"answer\":\"" ("yes" | "no") "\"}"',
+    max_tokens=16,
+    labels=1,
 )
 ENDLESS = replace(YES, grammar="root ::= [a-z ]{1200,1300}", max_tokens=1300, temperature=1.0)
 LIKELY = -5.0
@@ -129,7 +136,7 @@ def test_the_same_request_gets_the_same_answer(engine: Engine) -> None:
 
 
 def test_its_tokens_spell_the_text_and_their_probabilities_are_ones(engine: Engine) -> None:
-    written = engine.generate(YES, deadline_s=60)
+    written = engine.generate(LABEL, deadline_s=60)
 
     tokens = [token for token in written.tokens if token.text and "</s>" not in token.text]
     assert "".join(token.text for token in tokens).strip() == written.text
@@ -184,7 +191,7 @@ def test_a_grammar_that_is_none_is_refused_and_the_engine_lives(engine: Engine) 
 def test_the_server_answers_as_the_engine_in_the_process_does(server: Server) -> None:
     over_http, inside = ServerEngine(PROFILE, [server.url]), VllmEngine(PROFILE)
     try:
-        one, other = (engine.generate(YES, deadline_s=60) for engine in (over_http, inside))
+        one, other = (engine.generate(LABEL, deadline_s=60) for engine in (over_http, inside))
     finally:
         over_http.stop()
         inside.stop()
@@ -193,7 +200,10 @@ def test_the_server_answers_as_the_engine_in_the_process_does(server: Server) ->
 
     assert one.text == other.text
     assert [token.text for token in one.tokens] == [token.text for token in other.tokens]
-    for mine, yours in zip(one.tokens, other.tokens, strict=True):
+    both = list(zip(one.tokens, other.tokens, strict=True))
+    of_value = [(mine, yours) for mine, yours in both if yours.logprob > -math.inf]
+    assert json.loads(one.text)["answer"] in "".join(mine.text for mine, _ in of_value)
+    for mine, yours in of_value:
         assert mine.logprob == pytest.approx(yours.logprob, abs=0.01)
         told = dict(yours.alternatives)
         assert {text for text, logprob in mine.alternatives if logprob > LIKELY} <= told.keys()

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from worker.engine import cpu_masks
-from worker.engine.alternatives import NAME
+from worker.engine.teller import Teller
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # torch and vLLM warn while they are imported
 
@@ -52,26 +52,35 @@ def of_vllm() -> Any:
     return module
 
 
-def masked(by: Any, masks: Any, logits: torch.Tensor) -> torch.Tensor:
+class TellsOf(Teller):
+    def __init__(self, rows: list[int]) -> None:
+        self._of = rows
+
+    def rows(self) -> list[int]:
+        return self._of
+
+
+def masked(by: Any, masks: Any, logits: torch.Tensor, told: Sequence[int] = ()) -> torch.Tensor:
     found = logits.clone()
+    processors = SimpleNamespace(all=[object(), TellsOf(list(told))])
     by(
         SimpleNamespace(scheduled_spec_decode_tokens={}),
         SimpleNamespace(grammar_bitmask=masks, structured_output_request_ids=WITH_GRAMMAR),
-        SimpleNamespace(req_ids=REQUESTS),
+        SimpleNamespace(req_ids=REQUESTS, logitsprocs=processors),
         found,
     )
     return found
 
 
 def both(
-    grammars: Sequence[Grammar], logits: torch.Tensor, *, greedy: bool
+    grammars: Sequence[Grammar], logits: torch.Tensor, *, greedy: bool, told: Sequence[int] = ()
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Logits as we leave them, and as vLLM does."""
     wanted = cpu_masks.Constraints([(one, greedy) for one in grammars], VOCABULARY)  # type: ignore[misc]
     everything = np.full(VOCABULARY // 32, -1, np.int32)
     masks = np.stack([everything if one.is_terminated() else one.mask for one in grammars])
     return (
-        masked(cpu_masks.apply_grammar_bitmask, wanted, logits),
+        masked(cpu_masks.apply_grammar_bitmask, wanted, logits, told),
         masked(of_vllm().apply_grammar_bitmask, masks, logits),
     )
 
@@ -113,6 +122,16 @@ def test_what_the_grammar_allows_needs_no_mask() -> None:
     assert [one.filled for one in grammars] == [0, 0, 0, 0]
 
 
+def test_rows_of_which_probabilities_are_told_get_their_masks() -> None:
+    grammars, logits = made_up(VOCABULARY, 0.5, torch.bfloat16)
+    told = [REQUESTS.index("a"), REQUESTS.index("e")]
+
+    ours, vllms = both(grammars, logits, greedy=True, told=told)
+
+    assert torch.equal(ours[told], vllms[told])
+    assert [one.filled for one in grammars[1::2]] == [1, 1]
+
+
 def test_after_the_grammars_end_everything_goes() -> None:
     nothing = np.zeros(VOCABULARY, bool)
     _, logits = made_up(VOCABULARY, 1.0, torch.bfloat16)
@@ -133,11 +152,9 @@ def test_after_the_grammars_end_everything_goes() -> None:
         ({"min_tokens": 5}, False),
         ({"logit_bias": {7: 1.0}}, False),
         ({"allowed_token_ids": [1, 2]}, False),
-        ({"extra_args": {NAME: {"address": "", "key": 1, "places": 12}}}, False),
-        ({"extra_args": {NAME: {"address": "", "key": 1, "places": 11}}}, True),
     ],
 )
-def test_only_greedy_answers_of_which_nothing_is_told_are_looked_up(
+def test_only_greedy_answers_of_which_nothing_is_told_are_held_against_it(
     changes: dict[str, Any], greedy: bool
 ) -> None:
     from vllm import SamplingParams  # noqa: PLC0415  # seconds

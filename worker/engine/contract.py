@@ -28,8 +28,8 @@ class Prompt:
 class Request:
     """One generation. `grammar` is EBNF; `max_tokens` admits the longest text it allows.
 
-    Of the requests that wait, those with the lowest `priority` go first. `labels` is the longest
-    text that the answer may begin with and whose tokens' probabilities are wanted.
+    Of the requests that wait, those with the lowest `priority` go first. The probabilities of
+    `labels` values are wanted: of the fields, `"field":"value"`, that the answer begins with.
     """
 
     prompt: Prompt
@@ -38,7 +38,7 @@ class Request:
     temperature: float
     seed: int
     priority: int = 0
-    labels: str = ""
+    labels: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,8 +17,6 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 import torch
 
-from worker.engine.alternatives import NAME
-
 if TYPE_CHECKING:
     from vllm.v1.core.sched.output import GrammarOutput, SchedulerOutput
     from vllm.v1.request import Request
@@ -26,8 +24,10 @@ if TYPE_CHECKING:
     from vllm.v1.structured_output.backend_types import StructuredOutputGrammar
     from vllm.v1.worker.gpu_input_batch import InputBatch
 
-ORDERED = {2: torch.int16, 4: torch.int32}
-"""Floating-point numbers that are not negative are ordered as integers of their size are."""
+Numbers = np.ndarray[Any, Any]
+BYTES = np.arange(256, dtype=np.uint8)
+FORBIDDEN = (np.unpackbits(BYTES[:, None], axis=1, bitorder="little") == 0).view("V8").ravel()
+"""For each byte of a mask which of its eight tokens it forbids."""
 
 
 @dataclass(slots=True)
@@ -72,15 +72,12 @@ def is_greedy(request: "Request") -> bool:
     """Whether the likeliest token that the grammar allows is taken, and nobody asks for more."""
     asked = request.sampling_params
     assert asked is not None
-    told = (asked.extra_args or {}).get(NAME)
     return (
         asked.temperature == 0
         and asked.logprobs is None
         and not (asked.presence_penalty or asked.frequency_penalty or asked.min_tokens)
         and asked.repetition_penalty == 1
         and not (asked.logit_bias or asked.bad_words or asked.allowed_token_ids)
-        # Probabilities of labels are those under the mask (`teller`).
-        and not (told and request.num_output_tokens < told["places"])
     )
 
 
@@ -97,7 +94,9 @@ def apply_grammar_bitmask(
     assert not scheduler_output.scheduled_spec_decode_tokens, "no profile guesses tokens ahead"
     wanted = cast("Constraints", grammar_output.grammar_bitmask)
     row_of = {name: row for row, name in enumerate(input_batch.req_ids)}
-    likeliest, is_certain = likeliest_tokens(logits)
+    told = told_rows(input_batch)
+    numbers = as_integers(logits)
+    likeliest = numbers.argmax(axis=1).tolist()
     free_rows, tokens = [], []
     for name, (grammar, is_greedy) in zip(
         grammar_output.structured_output_request_ids, wanted.found, strict=True
@@ -106,32 +105,43 @@ def apply_grammar_bitmask(
         if row is None or grammar.is_terminated():
             continue
         token = likeliest[row]
-        if is_greedy and is_certain[row] and grammar.validate_tokens([token]):
+        is_certain = is_greedy and row not in told and numbers[row, token] >= 0
+        if is_certain and grammar.validate_tokens([token]):
             free_rows.append(row)
             tokens.append(token)
         else:
-            mask_row(logits[row], grammar, wanted.vocabulary)
+            mask_row(numbers[row], lowest(logits.dtype), grammar, wanted.vocabulary)
     # Of several tokens that are equally likely, the one that was validated.
     logits[free_rows, tokens] = torch.inf
 
 
-def likeliest_tokens(logits: torch.Tensor) -> tuple[list[int], list[bool]]:
-    """Each row's likeliest token, and whether it is certain: it is if it is not negative."""
-    numbers = logits.view(ORDERED[logits.itemsize]).numpy()
-    found = numbers.argmax(axis=1)
-    return found.tolist(), (numbers[np.arange(len(found)), found] >= 0).tolist()
+def told_rows(batch: "InputBatch") -> set[int]:
+    """The rows of which probabilities are told: they are those under the mask."""
+    from worker.engine.teller import Teller  # noqa: PLC0415  # vLLM is still being imported above
+
+    tellers = (one for one in batch.logitsprocs.all if isinstance(one, Teller))
+    return {row for teller in tellers for row in teller.rows()}
 
 
-def mask_row(row: torch.Tensor, grammar: "StructuredOutputGrammar", vocabulary: int) -> None:
-    """Lay a grammar's mask over one row of logits: each byte of it is looked up as eight numbers
-    that a logit may at most be, and the minimum is taken, whatever the mask says.
-    """
+def as_integers(logits: torch.Tensor) -> Numbers:
+    """The same memory: numbers that are not negative are ordered as integers of their size are."""
+    return logits.view({2: torch.int16, 4: torch.int32}[logits.itemsize]).numpy()
+
+
+@cache
+def lowest(dtype: torch.dtype) -> int:
+    """Minus infinity, as `as_integers` shows it."""
+    return int(as_integers(torch.tensor([-torch.inf], dtype=dtype))[0])
+
+
+def mask_row(
+    row: Numbers, lowest: int, grammar: "StructuredOutputGrammar", vocabulary: int
+) -> None:
+    """Lay a grammar's mask over one row of logits: each byte of it is looked up as eight truths."""
     mask = empty_mask(vocabulary)
     grammar.fill_bitmask(mask, 0)
-    found = bounds(row.dtype).take(mask.numpy().view(np.uint8)).view(np.uint8)
-    at_most = torch.from_numpy(found[0]).view(row.dtype)
-    masked = row[: len(at_most)]
-    torch.minimum(masked, at_most[: len(masked)], out=masked)
+    forbidden = FORBIDDEN.take(mask.numpy().view(np.uint8)[0]).view(bool)[: len(row)]
+    np.copyto(row[: len(forbidden)], lowest, where=forbidden)
 
 
 @cache
@@ -140,11 +150,3 @@ def empty_mask(vocabulary: int) -> torch.Tensor:
     import xgrammar  # noqa: PLC0415  # seconds; any grammar's mask looks like this
 
     return xgrammar.allocate_token_bitmask(1, vocabulary)
-
-
-@cache
-def bounds(dtype: torch.dtype) -> "np.ndarray[Any, Any]":
-    """For each byte of a mask what eight logits may at most be, as bytes of their type."""
-    allowed = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1, bitorder="little")
-    numbers = torch.where(torch.from_numpy(allowed).bool(), torch.inf, -torch.inf).to(dtype)
-    return numbers.view(torch.uint8).numpy().view(f"V{8 * dtype.itemsize}").ravel()

@@ -48,15 +48,11 @@ ENFORCED = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Grammar:
-    """EBNF, its hash for the lineage, and the tokens that the longest output it admits takes.
-
-    `labels` is the longest beginning of an output, up to the end of the last label.
-    """
+    """EBNF, its hash for the lineage, and the tokens that the longest output it admits takes."""
 
     ebnf: str
     sha256: str
     max_tokens: int
-    labels: str
 
 
 @lru_cache(maxsize=8)
@@ -74,7 +70,6 @@ def reply_grammar(taxonomy: Taxonomy) -> Grammar:
         ebnf=ebnf,
         sha256=hashlib.sha256(ebnf.encode()).hexdigest(),
         max_tokens=len(longest_output(taxonomy).encode()) + 1,
-        labels=canonical_json(longest_labels(taxonomy)).removesuffix("}"),
     )
 
 
@@ -126,16 +121,13 @@ def longest_output(taxonomy: Taxonomy) -> str:
     """A reply with the most bytes the grammar admits; one more for the end makes the budget."""
     widest = "\U0001f5c3"
     assert len(widest.encode()) == BYTES_PER_CHARACTER
+    longest_labels = {name: max(values, key=len) for name, values in label_values(taxonomy).items()}
     entity = {"kind": max(EntityKind, key=len), "value": widest * ENTITY_CHARS}
     return canonical_json(
         {
-            **longest_labels(taxonomy),
+            **longest_labels,
             "entities": [entity] * ENTITIES,
             "summary": widest * SUMMARY_CHARS,
             "reply": widest * REPLY_CHARS,
         }
     )
-
-
-def longest_labels(taxonomy: Taxonomy) -> dict[str, str]:
-    return {name: max(values, key=len) for name, values in label_values(taxonomy).items()}

@@ -8,39 +8,55 @@ step would wake the worker while the engine works.
 import contextlib
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cache
 from multiprocessing.connection import Client, Connection
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from vllm import SamplingParams
+from vllm.tokenizers import cached_tokenizer_from_config
 from vllm.v1.sample.logits_processor import LogitsProcessor
 from vllm.v1.sample.logits_processor.builtin import process_dict_updates
 
-from worker.engine.alternatives import COUNT, NAME, RECORD, Wanted
+from worker.engine.alternatives import (
+    MARK,
+    MARKS_OF_A_LABEL,
+    NAME,
+    RECORD,
+    Wanted,
+    may_write_a_value,
+)
 
 if TYPE_CHECKING:
     from vllm.config import VllmConfig
     from vllm.v1.sample.logits_processor import BatchUpdate
 
-FEW = 64
-"""More than can begin a label or go on with it: 36 at most with the demonstration's vocabulary."""
+Values = np.ndarray[Any, Any]
 
 
 @dataclass(slots=True)
 class Row:
-    """A request in the batch: what it wants to be told, its tokens so far, what is untold."""
+    """A request in the batch whose labels are not over: what it wants and has written.
+
+    `marks` are the quotation marks in the first `read` tokens of what it has written; `seen` are the
+    tokens that its values so far could have been written with, and their logits, by place.
+    """
 
     wanted: Wanted
     written: Sequence[int]
-    untold: bytes = b""
+    read: int = 0
+    marks: int = 0
+    seen: dict[int, tuple[Values, Values]] = field(default_factory=dict)
 
 
 class Teller(LogitsProcessor):
-    """Looks at the rows whose requests still write labels, and at no others."""
+    """Looks at the rows whose next token may be of a label's value, and at no others."""
 
-    def __init__(self, _config: "VllmConfig", _device: torch.device, _pinned: bool) -> None:
+    def __init__(self, config: "VllmConfig", _device: torch.device, _pinned: bool) -> None:
+        tokenizer = cached_tokenizer_from_config(config.model_config)
+        self._marks_in = cache(lambda token: tokenizer.decode([token]).count(MARK))
         self._rows: dict[int, Row] = {}
         self._connection: Connection | None = None
 
@@ -58,42 +74,40 @@ class Teller(LogitsProcessor):
                 self._tell(gone)
 
     def apply(self, logits: torch.Tensor) -> torch.Tensor:
-        open_ = [
-            (index, one)
-            for index, one in self._rows.items()
-            if len(one.written) < one.wanted.places
-        ]
-        if open_:
-            indices, rows = zip(*open_, strict=True)
-            values, ids = likeliest(logits.index_select(0, torch.tensor(indices)))
-            records = np.empty(len(rows), RECORD)
-            records["key"] = [one.wanted.key for one in rows]
-            records["place"] = [len(one.written) for one in rows]
-            records["ids"], records["logprobs"] = ids.numpy(), values.numpy()
-            for one, record in zip(rows, records, strict=True):
-                one.untold += record.tobytes()
-                if len(one.written) + 1 == one.wanted.places:
-                    self._tell(one)
+        values = logits.numpy()
+        for index in self.rows():
+            one = self._rows[index]
+            allowed = np.flatnonzero(values[index] > -math.inf)
+            # A prompt that is read in parts comes by more than once; the last time counts.
+            one.seen[len(one.written)] = allowed, values[index][allowed]
         return logits
+
+    def rows(self) -> list[int]:
+        """The rows of which this step's probabilities are wanted; those that are over are told."""
+        open_ = []
+        for index, one in list(self._rows.items()):
+            one.marks += sum(map(self._marks_in, one.written[one.read :]))
+            one.read = len(one.written)
+            if one.marks >= one.wanted.labels * MARKS_OF_A_LABEL:
+                self._tell(self._rows.pop(index))
+            elif may_write_a_value(one.marks):
+                open_.append(index)
+        return open_
 
     def _tell(self, one: Row) -> None:
         """To the worker that asks; if it is gone, so will this process be."""
-        if not one.untold:
+        if not one.seen:
             return
+        ids, logits = zip(*one.seen.values(), strict=True)
+        told = np.empty(sum(map(len, ids)), RECORD)
+        told["key"] = one.wanted.key
+        told["place"] = np.repeat(list(one.seen), list(map(len, ids)))
+        told["id"], told["logit"] = np.concatenate(ids), np.concatenate(logits)
         with contextlib.suppress(OSError):
             if self._connection is None:
                 self._connection = Client(one.wanted.address, family="AF_UNIX")
-            self._connection.send_bytes(one.untold)
-        one.untold = b""
-
-
-def likeliest(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Log-probabilities and ids of each row's `COUNT` likeliest tokens."""
-    values, ids = logits.topk(min(FEW, logits.shape[-1]), dim=-1)
-    # Where the grammar allows few tokens, these are all of them; else the whole row is summed.
-    whole = logits if values[:, -1].max() > -math.inf else values
-    logprobs = values[:, :COUNT] - whole.logsumexp(dim=-1, keepdim=True)
-    return logprobs, ids[:, :COUNT]
+            self._connection.send_bytes(told.tobytes())
+        one.seen.clear()
 
 
 def row(params: SamplingParams, _prompt: list[int] | None, written: list[int]) -> Row | None:

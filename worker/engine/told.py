@@ -7,15 +7,12 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from worker.engine.alternatives import Told
+from worker.engine.alternatives import NEGLIGIBLE_LOGPROB, Told
 from worker.engine.contract import Token
 from worker.engine.tokens import PromptEncoder
 
 if TYPE_CHECKING:
     from vllm.logprobs import FlatLogprobs
-
-NEGLIGIBLE_LOGPROB = -16.0
-"""A ten-millionth: such alternatives change no confidence, and masked ones are at -inf."""
 
 
 class ToldBeside:

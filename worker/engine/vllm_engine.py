@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 from uuid import uuid4
 
 from worker import logs
-from worker.engine.alternatives import NAME, Listener, Wanted
+from worker.engine.alternatives import MARK, NAME, Listener, Wanted, value_places
 from worker.engine.arguments import engine_arguments
 from worker.engine.contract import Generation, Identity, Request, Token
 from worker.engine.machine import Machine, this_machine
@@ -39,8 +39,6 @@ if TYPE_CHECKING:
 
 log = logs.get(__name__)
 
-SPARE_PLACES = 3
-"""A model may split a label into more tokens than its tokenizer does."""
 ALTERNATIVES = 10
 """Tokens told beside the chosen one: enough for the confidence of a label (bench/RESULTS.md)."""
 
@@ -73,7 +71,6 @@ class VllmEngine:
         told_beside = not machine.has_gpu
         self._llm: AsyncLLM = self._on_loop(load(profile, told_beside=told_beside)).result()
         self._listener = Listener() if told_beside else None
-        self._places: dict[str, int] = {}
         self.identity = identity(profile, machine)
         log.info("engine_started", profile=profile.name, seconds=time.monotonic() - started)
 
@@ -83,7 +80,9 @@ class VllmEngine:
         if len(ids) > room:
             raise PromptTooLong(self.profile.name, tokens=len(ids), room=room)
         started = time.monotonic()
-        wanted = self._expect(request.labels)
+        wanted = (
+            self._listener.expect(request.labels) if self._listener and request.labels else None
+        )
         future = self._on_loop(self._generate(ids, request, wanted))
         try:
             output = future.result(deadline_s)
@@ -102,18 +101,11 @@ class VllmEngine:
         engine_ms = int((time.monotonic() - started) * 1000)
         return generation(output, told, self._encoder, engine_ms=engine_ms)
 
-    def _expect(self, labels: str) -> Wanted | None:
-        """Prepare for what will be told; None if vLLM tells it itself, or nothing is wanted."""
-        if not (self._listener and labels):
-            return None
-        if labels not in self._places:
-            self._places[labels] = self.count(labels) + SPARE_PLACES
-        return self._listener.expect(self._places[labels])
-
     def _told(self, output: "RequestOutput", wanted: Wanted | None) -> Iterable[Token]:
         written = output.outputs[0]
         if self._listener and wanted:
-            told = self._listener.collect(wanted, len(written.token_ids))
+            places = value_places(written.token_ids, self._marks_in, wanted.labels)
+            told = self._listener.collect(wanted, list(places))
             return ToldBeside(written.token_ids, told, self._encoder)
         if written.logprobs:
             return ToldByVllm(cast("FlatLogprobs", written.logprobs), self._encoder)
@@ -153,6 +145,9 @@ class VllmEngine:
         except (ValueError, VLLMClientError) as error:
             raise RequestRefused(f"the engine refused the request: {error}") from error
         return final
+
+    def _marks_in(self, token_id: int) -> int:
+        return self._encoder.text_of(token_id).count(MARK)
 
     def count(self, text: str) -> int:
         return len(self._encoder.encode_text(text))

@@ -7,7 +7,7 @@ comes back as a value; only what a retry can help is raised.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from schemas.reply import Reply, label_values
+from schemas.reply import LABELS, Reply, label_values
 from worker.engine.contract import Engine, Generation, Prompt, Request
 from worker.errors import Hopeless, PromptTooLong
 from worker.stages import stage
@@ -159,7 +159,7 @@ def request(prompt: Prompt, desk: Desk, *, priority: int) -> Request:
         temperature=desk.temperature,
         seed=desk.seed,
         priority=priority,
-        labels=desk.grammar.labels,
+        labels=len(LABELS),
     )
 
 
