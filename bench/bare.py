@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
-from bench.workload import workload
+from bench.workload import TICKETS, workload
 from models.demo.prompt import TAXONOMY, example_prompt
 from worker.engine.arguments import engine_arguments
 from worker.engine.grammar import Grammar, reply_grammar
@@ -114,7 +114,7 @@ def report(measured: Callable[[], Coroutine[Any, Any, Any]], profile: str = "dem
 
 
 async def measure() -> dict[str, float]:
-    prompts, grammar = demo_prompts(400)
+    prompts, grammar = demo_prompts(TICKETS)
     llm = start()
     parameters = sampling(grammar.ebnf, grammar.max_tokens)
     await generate(llm, prompts[:WARM_UP], parameters)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 from bench.report import row, write_section
+from bench.workload import TICKETS
 from worker import charts
 
 FIRST_REPLY = re.compile(r"First reply\s+([\d.]+)\s+s")
@@ -56,9 +57,10 @@ def write(
 
     write_section(
         "Speed",
-        text=f"The demonstration model (profile `demo`), {len(bare)} rounds: in each the same 400 "
-        "tickets go through the bare engine and then through the whole stack (webhook, Postgres, "
-        "broker, worker, checks, record). The sender of the webhooks shares the machine.",
+        text=f"The demonstration model (profile `demo`), {len(bare)} rounds: in each the same "
+        f"{TICKETS:,} tickets go through the bare engine and then through the whole stack "
+        "(webhook, Postgres, broker, worker, checks, record). The sender of the webhooks shares "
+        "the machine.",
         rows=[
             row(
                 "(a) worker / bare engine, tickets per second",

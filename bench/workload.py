@@ -6,7 +6,7 @@ from itertools import islice
 from models.demo.tickets import Example, examples
 from worker.helpdesk import text
 
-TICKETS = 400
+TICKETS = 1200
 
 
 def workload(count: int = TICKETS) -> list[Example]:

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from worker.engine import cpu_masks
+from worker.engine.ahead import AheadGrammar
 from worker.engine.teller import Teller
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # torch and vLLM warn while they are imported
@@ -23,7 +24,7 @@ WITH_GRAMMAR = ("d", "a", "gone", "e")
 VOCABULARY = 6144
 
 
-class Grammar:
+class Grammar(AheadGrammar):
     """Allows some tokens, whatever was written before; counts the masks that are asked for."""
 
     def __init__(self, allowed: "np.ndarray[Any, Any]", *, is_over: bool = False) -> None:
@@ -34,12 +35,20 @@ class Grammar:
     def is_terminated(self) -> bool:
         return self._is_over
 
-    def validate_tokens(self, tokens: list[int]) -> list[int]:
-        return [token for token in tokens if self._allowed[token]]
+    def allows(self, token: int) -> bool:
+        return bool(self._allowed[token])
 
-    def fill_bitmask(self, masks: torch.Tensor, index: int) -> None:
+    def fill_bitmask(self, bitmask: torch.Tensor, idx: int) -> None:
         self.filled += 1
-        masks[index] = torch.from_numpy(self.mask)
+        bitmask[idx] = torch.from_numpy(self.mask)
+
+
+@pytest.fixture(autouse=True)
+def accepting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """These grammars have nothing of xgrammar's to be accepted by."""
+    monkeypatch.setattr(
+        cpu_masks, "accept", lambda asked: [one.allows(token) for one, token in asked]
+    )
 
 
 def of_vllm() -> Any:
@@ -154,15 +163,14 @@ def test_after_the_grammars_end_everything_goes() -> None:
         ({"allowed_token_ids": [1, 2]}, False),
     ],
 )
-def test_only_greedy_answers_of_which_nothing_is_told_are_held_against_it(
+def test_only_greedy_answers_are_held_against_the_grammar(
     changes: dict[str, Any], greedy: bool
 ) -> None:
     from vllm import SamplingParams  # noqa: PLC0415  # seconds
 
     asked = SamplingParams(**{"temperature": 0.0} | changes)
 
-    request: Any = SimpleNamespace(sampling_params=asked, num_output_tokens=11)
-    assert cpu_masks.is_greedy(request) is greedy
+    assert cpu_masks.is_greedy(asked) is greedy
 
 
 def test_vllm_takes_it() -> None:

@@ -16,8 +16,13 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
+from xgrammar import allocate_token_bitmask
+
+from worker.engine.ahead import AheadGrammar, accept
+from worker.engine.teller import Teller
 
 if TYPE_CHECKING:
+    from vllm import SamplingParams
     from vllm.v1.core.sched.output import GrammarOutput, SchedulerOutput
     from vllm.v1.request import Request
     from vllm.v1.structured_output import StructuredOutputManager
@@ -32,7 +37,7 @@ FORBIDDEN = (np.unpackbits(BYTES[:, None], axis=1, bitorder="little") == 0).view
 
 @dataclass(slots=True)
 class Constraints:
-    """What a step's requests may write, in place of vLLM's masks: (grammar, is its answer greedy).
+    """What a step's requests may write, in place of vLLM's masks: (grammar, is its answer held).
 
     Made by the scheduler and read by what runs the model, in the same process: a CPU's profiles
     have one for both (`distributed_executor_backend`).
@@ -45,9 +50,14 @@ class Constraints:
 def bring_masks() -> None:
     """On a CPU have vLLM do as above, before it imports what masks; else nothing."""
     from vllm.platforms import current_platform  # noqa: PLC0415  # only engines have vLLM
-    from vllm.v1.structured_output import StructuredOutputManager, utils  # noqa: PLC0415
+    from vllm.v1.structured_output import (  # noqa: PLC0415
+        StructuredOutputManager,
+        backend_xgrammar,
+        utils,
+    )
 
     if current_platform.is_cpu():
+        backend_xgrammar.XgrammarGrammar = AheadGrammar  # type: ignore[misc]
         StructuredOutputManager.grammar_bitmask = constraints  # type: ignore[method-assign, assignment]
         utils.apply_grammar_bitmask = apply_grammar_bitmask
 
@@ -64,14 +74,22 @@ def constraints(
         request = requests[name]
         assert request.structured_output_request is not None
         grammar = cast("StructuredOutputGrammar", request.structured_output_request.grammar)
-        found.append((grammar, is_greedy(request)))
+        found.append((grammar, is_held(request, grammar)))
     return Constraints(found, manager.vllm_config.model_config.get_vocab_size())
 
 
-def is_greedy(request: "Request") -> bool:
-    """Whether the likeliest token that the grammar allows is taken, and nobody asks for more."""
-    asked = request.sampling_params
-    assert asked is not None
+def is_held(request: "Request", grammar: "StructuredOutputGrammar") -> bool:
+    """Whether an answer can be held against its grammar: the same at each of its steps."""
+    if not isinstance(grammar, AheadGrammar):
+        return False
+    if grammar.is_held is None:
+        assert request.sampling_params is not None
+        grammar.is_held = is_greedy(request.sampling_params)
+    return grammar.is_held
+
+
+def is_greedy(asked: "SamplingParams") -> bool:
+    """Whether the likeliest token that the grammar allows is taken, and vLLM tells no others."""
     return (
         asked.temperature == 0
         and asked.logprobs is None
@@ -94,31 +112,28 @@ def apply_grammar_bitmask(
     assert not scheduler_output.scheduled_spec_decode_tokens, "no profile guesses tokens ahead"
     wanted = cast("Constraints", grammar_output.grammar_bitmask)
     row_of = {name: row for row, name in enumerate(input_batch.req_ids)}
-    told = told_rows(input_batch)
-    numbers = as_integers(logits)
-    likeliest = numbers.argmax(axis=1).tolist()
-    free_rows, tokens = [], []
-    for name, (grammar, is_greedy) in zip(
-        grammar_output.structured_output_request_ids, wanted.found, strict=True
-    ):
-        row = row_of.get(name)
-        if row is None or grammar.is_terminated():
-            continue
-        token = likeliest[row]
-        is_certain = is_greedy and row not in told and numbers[row, token] >= 0
-        if is_certain and grammar.validate_tokens([token]):
-            free_rows.append(row)
-            tokens.append(token)
-        else:
-            mask_row(numbers[row], lowest(logits.dtype), grammar, wanted.vocabulary)
-    # Of several tokens that are equally likely, the one that was validated.
-    logits[free_rows, tokens] = torch.inf
+    names = grammar_output.structured_output_request_ids
+    forced = {
+        row_of[name]: one
+        for name, one in zip(names, wanted.found, strict=True)
+        if name in row_of and not one[0].is_terminated()
+    }
+    numbers, told = as_integers(logits), told_rows(input_batch)
+    likeliest, highest = numbers.argmax(axis=1).tolist(), numbers.max(axis=1).tolist()
+    held = {
+        row: (cast("AheadGrammar", grammar), likeliest[row])
+        for row, (grammar, is_held) in forced.items()
+        if is_held and row not in told and highest[row] >= 0
+    }
+    free = [row for row, is_free in zip(held, accept(held.values()), strict=True) if is_free]
+    # Of several tokens that are equally likely, the one that was accepted.
+    numbers[free, [likeliest[row] for row in free]] = bits(torch.inf, logits.dtype)
+    for row in forced.keys() - free:
+        mask_row(numbers[row], bits(-torch.inf, logits.dtype), forced[row][0], wanted.vocabulary)
 
 
 def told_rows(batch: "InputBatch") -> set[int]:
     """The rows of which probabilities are told: they are those under the mask."""
-    from worker.engine.teller import Teller  # noqa: PLC0415  # vLLM is still being imported above
-
     tellers = (one for one in batch.logitsprocs.all if isinstance(one, Teller))
     return {row for teller in tellers for row in teller.rows()}
 
@@ -129,24 +144,22 @@ def as_integers(logits: torch.Tensor) -> Numbers:
 
 
 @cache
-def lowest(dtype: torch.dtype) -> int:
-    """Minus infinity, as `as_integers` shows it."""
-    return int(as_integers(torch.tensor([-torch.inf], dtype=dtype))[0])
+def bits(value: float, dtype: torch.dtype) -> int:
+    """A number, as `as_integers` shows it."""
+    return int(as_integers(torch.tensor([value], dtype=dtype))[0])
 
 
 def mask_row(
-    row: Numbers, lowest: int, grammar: "StructuredOutputGrammar", vocabulary: int
+    row: Numbers, forbid: int, grammar: "StructuredOutputGrammar", vocabulary: int
 ) -> None:
     """Lay a grammar's mask over one row of logits: each byte of it is looked up as eight truths."""
     mask = empty_mask(vocabulary)
     grammar.fill_bitmask(mask, 0)
     forbidden = FORBIDDEN.take(mask.numpy().view(np.uint8)[0]).view(bool)[: len(row)]
-    np.copyto(row[: len(forbidden)], lowest, where=forbidden)
+    np.copyto(row[: len(forbidden)], forbid, where=forbidden)
 
 
 @cache
 def empty_mask(vocabulary: int) -> torch.Tensor:
     """Room for one mask, (1, vocabulary / 32): a bit for each token, set where it is allowed."""
-    import xgrammar  # noqa: PLC0415  # seconds; any grammar's mask looks like this
-
-    return xgrammar.allocate_token_bitmask(1, vocabulary)
+    return allocate_token_bitmask(1, vocabulary)

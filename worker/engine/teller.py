@@ -40,8 +40,8 @@ Values = np.ndarray[Any, Any]
 class Row:
     """A request in the batch whose labels are not over: what it wants and has written.
 
-    `marks` are the quotation marks in the first `read` tokens of what it has written; `seen` are the
-    tokens that its values so far could have been written with, and their logits, by place.
+    `marks` are the quotation marks in the first `read` tokens of what it has written; `seen`, by
+    place, the tokens that its values so far could have been written with, and their logits.
     """
 
     wanted: Wanted
