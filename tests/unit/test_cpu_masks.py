@@ -85,7 +85,13 @@ def both(
     grammars: Sequence[Grammar], logits: torch.Tensor, *, greedy: bool, told: Sequence[int] = ()
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Logits as we leave them, and as vLLM does."""
-    wanted = cpu_masks.Constraints([(one, greedy) for one in grammars], VOCABULARY)  # type: ignore[misc]
+    for grammar in grammars:
+        grammar.is_held = greedy
+    asking = {
+        name: SimpleNamespace(structured_output_request=SimpleNamespace(grammar=grammar))
+        for name, grammar in zip(WITH_GRAMMAR, grammars, strict=True)
+    }
+    wanted = cpu_masks.Constraints(asking, VOCABULARY)  # type: ignore[arg-type]
     everything = np.full(VOCABULARY // 32, -1, np.int32)
     masks = np.stack([everything if one.is_terminated() else one.mask for one in grammars])
     return (
@@ -117,6 +123,17 @@ def test_a_greedy_answer_goes_on_as_with_vllms_masks(
 ) -> None:
     grammars, logits = made_up(VOCABULARY, allowed, dtype)
     logits += shift  # none is positive any more
+
+    ours, vllms = both(grammars, logits, greedy=True)
+
+    assert ours.argmax(dim=1).tolist() == vllms.argmax(dim=1).tolist()
+
+
+@pytest.mark.parametrize("highest", [3.0, 0.0, -0.0, -3.0])
+def test_of_tokens_that_are_equally_likely_the_same_is_taken(highest: float) -> None:
+    grammars, _ = made_up(VOCABULARY, 0.5, torch.bfloat16)
+    logits = torch.full((len(REQUESTS), VOCABULARY), highest, dtype=torch.bfloat16)
+    logits[:, ::2] = -abs(highest)
 
     ours, vllms = both(grammars, logits, greedy=True)
 

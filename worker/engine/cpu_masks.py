@@ -9,7 +9,7 @@ where the grammar refuses it a mask is found and laid over the row. The answers 
 vLLM calls `bring_masks` in each of its processes (the entry point `vllm.general_plugins`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, cast
@@ -37,13 +37,13 @@ FORBIDDEN = (np.unpackbits(BYTES[:, None], axis=1, bitorder="little") == 0).view
 
 @dataclass(slots=True)
 class Constraints:
-    """What a step's requests may write, in place of vLLM's masks: (grammar, is its answer held).
+    """What a step's requests may write, in place of vLLM's masks: the requests themselves.
 
-    Made by the scheduler and read by what runs the model, in the same process: a CPU's profiles
-    have one for both (`distributed_executor_backend`).
+    Given by the scheduler to what runs the model, in the same process: a CPU's profiles have one
+    for both (`distributed_executor_backend`).
     """
 
-    found: Sequence[tuple["StructuredOutputGrammar", bool]]
+    requests: Mapping[str, "Request"]
     vocabulary: int
 
 
@@ -65,27 +65,12 @@ def bring_masks() -> None:
 def constraints(
     manager: "StructuredOutputManager",
     requests: dict[str, "Request"],
-    names: list[str],
+    _names: list[str],
     _drafts: dict[str, list[int]],
 ) -> Constraints:
     """In place of vLLM's `grammar_bitmask`, which finds a mask for each request."""
-    found = []
-    for name in names:
-        request = requests[name]
-        assert request.structured_output_request is not None
-        grammar = cast("StructuredOutputGrammar", request.structured_output_request.grammar)
-        found.append((grammar, is_held(request, grammar)))
-    return Constraints(found, manager.vllm_config.model_config.get_vocab_size())
-
-
-def is_held(request: "Request", grammar: "StructuredOutputGrammar") -> bool:
-    """Whether an answer can be held against its grammar: the same at each of its steps."""
-    if not isinstance(grammar, AheadGrammar):
-        return False
-    if grammar.is_held is None:
-        assert request.sampling_params is not None
-        grammar.is_held = is_greedy(request.sampling_params)
-    return grammar.is_held
+    assert manager.backend is not None
+    return Constraints(requests, manager.backend.vocab_size)
 
 
 def is_greedy(asked: "SamplingParams") -> bool:
@@ -112,24 +97,38 @@ def apply_grammar_bitmask(
     assert not scheduler_output.scheduled_spec_decode_tokens, "no profile guesses tokens ahead"
     wanted = cast("Constraints", grammar_output.grammar_bitmask)
     row_of = {name: row for row, name in enumerate(input_batch.req_ids)}
-    names = grammar_output.structured_output_request_ids
-    forced = {
-        row_of[name]: one
-        for name, one in zip(names, wanted.found, strict=True)
-        if name in row_of and not one[0].is_terminated()
-    }
     numbers, told = as_integers(logits), told_rows(input_batch)
-    likeliest, highest = numbers.argmax(axis=1).tolist(), numbers.max(axis=1).tolist()
-    held = {
-        row: (cast("AheadGrammar", grammar), likeliest[row])
-        for row, (grammar, is_held) in forced.items()
-        if is_held and row not in told and highest[row] >= 0
-    }
-    free = [row for row, is_free in zip(held, accept(held.values()), strict=True) if is_free]
-    # Of several tokens that are equally likely, the one that was accepted.
-    numbers[free, [likeliest[row] for row in free]] = bits(torch.inf, logits.dtype)
-    for row in forced.keys() - free:
-        mask_row(numbers[row], bits(-torch.inf, logits.dtype), forced[row][0], wanted.vocabulary)
+    likeliest = numbers.argmax(axis=1)
+    is_certain = (numbers[np.arange(len(numbers)), likeliest] > 0).tolist()
+    masked, held = [], []
+    for name in grammar_output.structured_output_request_ids:
+        row = row_of.get(name)
+        if row is None or (grammar := grammar_of(wanted.requests[name])).is_terminated():
+            continue
+        if is_certain[row] and row not in told and is_held(wanted.requests[name], grammar):
+            held.append((row, cast("AheadGrammar", grammar)))
+        else:
+            masked.append((row, grammar))
+    tokens = likeliest.tolist()
+    accepted = accept([(grammar, tokens[row]) for row, grammar in held])
+    masked += [one for one, is_accepted in zip(held, accepted, strict=True) if not is_accepted]
+    for row, grammar in masked:
+        mask_row(numbers[row], lowest(logits.dtype), grammar, wanted.vocabulary)
+
+
+def grammar_of(request: "Request") -> "StructuredOutputGrammar":
+    assert request.structured_output_request is not None
+    return request.structured_output_request.grammar  # type: ignore[return-value]  # it is compiled
+
+
+def is_held(request: "Request", grammar: "StructuredOutputGrammar") -> bool:
+    """Whether an answer can be held against its grammar: the same at each of its steps."""
+    if not isinstance(grammar, AheadGrammar):
+        return False
+    if grammar.is_held is None:
+        assert request.sampling_params is not None
+        grammar.is_held = is_greedy(request.sampling_params)
+    return grammar.is_held
 
 
 def told_rows(batch: "InputBatch") -> set[int]:
@@ -139,14 +138,17 @@ def told_rows(batch: "InputBatch") -> set[int]:
 
 
 def as_integers(logits: torch.Tensor) -> Numbers:
-    """The same memory: numbers that are not negative are ordered as integers of their size are."""
+    """The same memory: numbers that are positive are ordered as integers of their size are.
+
+    So where one is, the first of the largest is the one that torch's `argmax` documents to find.
+    """
     return logits.view({2: torch.int16, 4: torch.int32}[logits.itemsize]).numpy()
 
 
 @cache
-def bits(value: float, dtype: torch.dtype) -> int:
-    """A number, as `as_integers` shows it."""
-    return int(as_integers(torch.tensor([value], dtype=dtype))[0])
+def lowest(dtype: torch.dtype) -> int:
+    """Minus infinity, as `as_integers` shows it."""
+    return int(as_integers(torch.tensor([-torch.inf], dtype=dtype))[0])
 
 
 def mask_row(
