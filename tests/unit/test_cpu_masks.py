@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from importlib.metadata import entry_points
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -69,18 +70,6 @@ class TellsOf(Teller):
         return self._of
 
 
-def masked(by: Any, masks: Any, logits: torch.Tensor, told: Sequence[int] = ()) -> torch.Tensor:
-    found = logits.clone()
-    processors = SimpleNamespace(all=[object(), TellsOf(list(told))])
-    by(
-        SimpleNamespace(scheduled_spec_decode_tokens={}),
-        SimpleNamespace(grammar_bitmask=masks, structured_output_request_ids=WITH_GRAMMAR),
-        SimpleNamespace(req_ids=REQUESTS, logitsprocs=processors),
-        found,
-    )
-    return found
-
-
 def both(
     grammars: Sequence[Grammar], logits: torch.Tensor, *, greedy: bool, told: Sequence[int] = ()
 ) -> tuple[torch.Tensor, torch.Tensor]:
@@ -94,10 +83,16 @@ def both(
     wanted = cpu_masks.Constraints(asking, VOCABULARY)  # type: ignore[arg-type]
     everything = np.full(VOCABULARY // 32, -1, np.int32)
     masks = np.stack([everything if one.is_terminated() else one.mask for one in grammars])
-    return (
-        masked(cpu_masks.apply_grammar_bitmask, wanted, logits, told),
-        masked(of_vllm().apply_grammar_bitmask, masks, logits),
+    batch = SimpleNamespace(
+        req_ids=REQUESTS, logitsprocs=SimpleNamespace(all=[object(), TellsOf(list(told))])
     )
+    scheduled = SimpleNamespace(scheduled_spec_decode_tokens={})
+    ours, vllms = logits.clone(), logits.clone()
+    apply = cpu_masks.holding(of_vllm().apply_grammar_bitmask)
+    for found, result in ((wanted, ours), (masks, vllms)):
+        output = SimpleNamespace(grammar_bitmask=found, structured_output_request_ids=WITH_GRAMMAR)
+        apply(scheduled, output, batch, result)
+    return ours, vllms
 
 
 def made_up(vocabulary: int, allowed: float, dtype: torch.dtype) -> tuple[list[Grammar], Any]:
@@ -188,6 +183,20 @@ def test_only_greedy_answers_are_held_against_the_grammar(
     asked = SamplingParams(**{"temperature": 0.0} | changes)
 
     assert cpu_masks.is_greedy(asked) is greedy
+
+
+@pytest.mark.parametrize(("executor", "is_ours"), [("uni", True), ("mp", False), ("ray", False)])
+def test_masks_are_found_where_the_model_runs_in_another_process(
+    executor: str, is_ours: bool
+) -> None:
+    manager = Mock()
+    manager.vllm_config.parallel_config.distributed_executor_backend = executor
+    find_masks = Mock(return_value="masks")
+
+    found = cpu_masks.constraining(find_masks)(manager, {}, [], {})
+
+    assert isinstance(found, cpu_masks.Constraints) is is_ours
+    assert find_masks.called is not is_ours
 
 
 def test_vllm_takes_it() -> None:

@@ -9,7 +9,7 @@ where the grammar refuses it a mask is found and laid over the row. The answers 
 vLLM calls `bring_masks` in each of its processes (the entry point `vllm.general_plugins`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, cast
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from vllm.v1.structured_output.backend_types import StructuredOutputGrammar
     from vllm.v1.worker.gpu_input_batch import InputBatch
 
+IN_ONE_PROCESS = "uni"
+"""vLLM's word for an executor that runs the model in the scheduler's own process."""
 Numbers = np.ndarray[Any, Any]
 BYTES = np.arange(256, dtype=np.uint8)
 FORBIDDEN = (np.unpackbits(BYTES[:, None], axis=1, bitorder="little") == 0).view("V8").ravel()
@@ -37,11 +39,7 @@ FORBIDDEN = (np.unpackbits(BYTES[:, None], axis=1, bitorder="little") == 0).view
 
 @dataclass(slots=True)
 class Constraints:
-    """What a step's requests may write, in place of vLLM's masks: the requests themselves.
-
-    Given by the scheduler to what runs the model, in the same process: a CPU's profiles have one
-    for both (`distributed_executor_backend`).
-    """
+    """In place of masks: the requests themselves, in the process that runs the model, too."""
 
     requests: Mapping[str, "Request"]
     vocabulary: int
@@ -58,50 +56,54 @@ def bring_masks() -> None:
 
     if current_platform.is_cpu():
         backend_xgrammar.XgrammarGrammar = AheadGrammar  # type: ignore[misc]
-        StructuredOutputManager.grammar_bitmask = constraints  # type: ignore[method-assign, assignment]
-        utils.apply_grammar_bitmask = apply_grammar_bitmask
+        StructuredOutputManager.grammar_bitmask = constraining(  # type: ignore[method-assign]
+            StructuredOutputManager.grammar_bitmask
+        )
+        utils.apply_grammar_bitmask = holding(utils.apply_grammar_bitmask)
 
 
-def constraints(
-    manager: "StructuredOutputManager",
-    requests: dict[str, "Request"],
-    _names: list[str],
-    _drafts: dict[str, list[int]],
-) -> Constraints:
-    """In place of vLLM's `grammar_bitmask`, which finds a mask for each request."""
-    assert manager.backend is not None
-    return Constraints(requests, manager.backend.vocab_size)
+def constraining(find_masks: Callable[..., Any]) -> Callable[..., Any]:
+    """vLLM's `grammar_bitmask`, which finds a mask for each request, where it has to."""
+
+    def constraints(
+        manager: "StructuredOutputManager", requests: Mapping[str, "Request"], *others: Any
+    ) -> Any:
+        config = manager.vllm_config
+        if config.parallel_config.distributed_executor_backend != IN_ONE_PROCESS:
+            return find_masks(manager, requests, *others)
+        return Constraints(requests, config.model_config.get_vocab_size())
+
+    return constraints
 
 
-def is_greedy(asked: "SamplingParams") -> bool:
-    """Whether the likeliest token that the grammar allows is taken, and vLLM tells no others."""
-    return (
-        asked.temperature == 0
-        and asked.logprobs is None
-        and not (asked.presence_penalty or asked.frequency_penalty or asked.min_tokens)
-        and asked.repetition_penalty == 1
-        and not (asked.logit_bias or asked.bad_words or asked.allowed_token_ids)
-    )
+def holding(lay_masks: Callable[..., None]) -> Callable[..., None]:
+    """vLLM's `apply_grammar_bitmask`, where it got masks."""
+
+    def apply_grammar_bitmask(
+        scheduled: "SchedulerOutput", found: "GrammarOutput", batch: "InputBatch", *logits: Any
+    ) -> None:
+        if isinstance(found.grammar_bitmask, Constraints):
+            names = found.structured_output_request_ids
+            hold(found.grammar_bitmask, names, batch, *logits)
+        else:
+            lay_masks(scheduled, found, batch, *logits)
+
+    return apply_grammar_bitmask
 
 
-def apply_grammar_bitmask(
-    scheduler_output: "SchedulerOutput",
-    grammar_output: "GrammarOutput",
-    input_batch: "InputBatch",
-    logits: torch.Tensor,
+def hold(
+    wanted: Constraints, names: Sequence[str], batch: "InputBatch", logits: torch.Tensor
 ) -> None:
-    """vLLM's function of this name: forbid, in place, what the grammars of a batch do not allow.
+    """Forbid, in place, what the grammars of these requests do not allow, where it may be chosen.
 
-    `logits` are (sequences, vocabulary); `grammar_output` holds `Constraints`.
+    `logits` are (sequences, vocabulary).
     """
-    assert not scheduler_output.scheduled_spec_decode_tokens, "no profile guesses tokens ahead"
-    wanted = cast("Constraints", grammar_output.grammar_bitmask)
-    row_of = {name: row for row, name in enumerate(input_batch.req_ids)}
-    numbers, told = as_integers(logits), told_rows(input_batch)
+    row_of = {name: row for row, name in enumerate(batch.req_ids)}
+    numbers, told = as_integers(logits), told_rows(batch)
     likeliest = numbers.argmax(axis=1)
     is_certain = (numbers[np.arange(len(numbers)), likeliest] > 0).tolist()
     masked, held = [], []
-    for name in grammar_output.structured_output_request_ids:
+    for name in names:
         row = row_of.get(name)
         if row is None or (grammar := grammar_of(wanted.requests[name])).is_terminated():
             continue
@@ -129,6 +131,17 @@ def is_held(request: "Request", grammar: "StructuredOutputGrammar") -> bool:
         assert request.sampling_params is not None
         grammar.is_held = is_greedy(request.sampling_params)
     return grammar.is_held
+
+
+def is_greedy(asked: "SamplingParams") -> bool:
+    """Whether the likeliest token that the grammar allows is taken, and vLLM tells no others."""
+    return (
+        asked.temperature == 0
+        and asked.logprobs is None
+        and not (asked.presence_penalty or asked.frequency_penalty or asked.min_tokens)
+        and asked.repetition_penalty == 1
+        and not (asked.logit_bias or asked.bad_words or asked.allowed_token_ids)
+    )
 
 
 def told_rows(batch: "InputBatch") -> set[int]:
