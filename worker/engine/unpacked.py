@@ -22,6 +22,9 @@ class UnpackedLinearKernel(CPUWNA16LinearKernel):
         weight = shifted.float() * scales.float().repeat_interleave(group, dim=0)
         layer.unpacked = weight.t().contiguous()
 
+    _process_gptq_weights_w4a8 = _process_gptq_weights_w4a16
+    """What vLLM asks for instead where a CPU multiplies bytes fast (AMX, RISC-V)."""
+
     def apply_weights(
         self, layer: torch.nn.Module, x: torch.Tensor, bias: torch.Tensor | None = None
     ) -> torch.Tensor:
