@@ -185,15 +185,18 @@ def test_only_greedy_answers_are_held_against_the_grammar(
     assert cpu_masks.is_greedy(asked) is greedy
 
 
-@pytest.mark.parametrize(("executor", "is_ours"), [("uni", True), ("mp", False), ("ray", False)])
-def test_masks_are_found_where_the_model_runs_in_another_process(
-    executor: str, is_ours: bool
+@pytest.mark.parametrize(
+    ("executor", "drafts", "is_ours"),
+    [("uni", {}, True), ("mp", {}, False), ("ray", {}, False), ("uni", {"a": [1]}, False)],
+)
+def test_masks_are_found_where_the_model_runs_elsewhere_or_tokens_are_guessed_ahead(
+    executor: str, drafts: dict[str, list[int]], is_ours: bool
 ) -> None:
     manager = Mock()
     manager.vllm_config.parallel_config.distributed_executor_backend = executor
     find_masks = Mock(return_value="masks")
 
-    found = cpu_masks.constraining(find_masks)(manager, {}, [], {})
+    found = cpu_masks.constraining(find_masks)(manager, {}, [], drafts)
 
     assert isinstance(found, cpu_masks.Constraints) is is_ours
     assert find_masks.called is not is_ours

@@ -66,11 +66,14 @@ def constraining(find_masks: Callable[..., Any]) -> Callable[..., Any]:
     """vLLM's `grammar_bitmask`, which finds a mask for each request, where it has to."""
 
     def constraints(
-        manager: "StructuredOutputManager", requests: Mapping[str, "Request"], *others: Any
+        manager: "StructuredOutputManager",
+        requests: Mapping[str, "Request"],
+        names: Sequence[str],
+        drafts: Mapping[str, Sequence[int]],
     ) -> Any:
         config = manager.vllm_config
-        if config.parallel_config.distributed_executor_backend != IN_ONE_PROCESS:
-            return find_masks(manager, requests, *others)
+        if drafts or config.parallel_config.distributed_executor_backend != IN_ONE_PROCESS:
+            return find_masks(manager, requests, names, drafts)
         return Constraints(requests, config.model_config.get_vocab_size())
 
     return constraints
