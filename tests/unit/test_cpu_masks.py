@@ -22,6 +22,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")  # torch and vLLM warn while t
 REQUESTS = ("a", "b", "c", "d", "e")
 WITH_GRAMMAR = ("d", "a", "gone", "e")
 """In the scheduler's order; one has left the batch, two have no grammar."""
+ALL_WITH_GRAMMAR = ("d", "a", "c", "e", "b")
 VOCABULARY = 6144
 
 
@@ -65,39 +66,52 @@ def of_vllm() -> Any:
 class TellsOf(Teller):
     def __init__(self, rows: list[int]) -> None:
         self._of = rows
+        self.saw: list[torch.Tensor] = []
 
     def rows(self) -> list[int]:
         return self._of
 
+    def apply(self, logits: torch.Tensor) -> torch.Tensor:
+        self.saw.append(logits)
+        return logits
+
 
 def both(
-    grammars: Sequence[Grammar], logits: torch.Tensor, *, greedy: bool, told: Sequence[int] = ()
+    grammars: Sequence[Grammar],
+    logits: torch.Tensor,
+    *,
+    greedy: bool,
+    told: Sequence[int] = (),
+    names: Sequence[str] = WITH_GRAMMAR,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Logits as we leave them, and as vLLM does."""
     for grammar in grammars:
         grammar.is_held = greedy
     asking = {
         name: SimpleNamespace(structured_output_request=SimpleNamespace(grammar=grammar))
-        for name, grammar in zip(WITH_GRAMMAR, grammars, strict=True)
+        for name, grammar in zip(names, grammars, strict=True)
     }
     wanted = cpu_masks.Constraints(asking, VOCABULARY)  # type: ignore[arg-type]
     everything = np.full(VOCABULARY // 32, -1, np.int32)
     masks = np.stack([everything if one.is_terminated() else one.mask for one in grammars])
     batch = SimpleNamespace(
-        req_ids=REQUESTS, logitsprocs=SimpleNamespace(all=[object(), TellsOf(list(told))])
+        req_ids=REQUESTS,
+        logitsprocs=SimpleNamespace(non_argmax_invariant=[object(), TellsOf(list(told))]),
     )
     scheduled = SimpleNamespace(scheduled_spec_decode_tokens={})
     ours, vllms = logits.clone(), logits.clone()
     apply = cpu_masks.holding(of_vllm().apply_grammar_bitmask)
     for found, result in ((wanted, ours), (masks, vllms)):
-        output = SimpleNamespace(grammar_bitmask=found, structured_output_request_ids=WITH_GRAMMAR)
+        output = SimpleNamespace(grammar_bitmask=found, structured_output_request_ids=names)
         apply(scheduled, output, batch, result)
     return ours, vllms
 
 
-def made_up(vocabulary: int, allowed: float, dtype: torch.dtype) -> tuple[list[Grammar], Any]:
+def made_up(
+    vocabulary: int, allowed: float, dtype: torch.dtype, *, count: int = len(WITH_GRAMMAR)
+) -> tuple[list[Grammar], Any]:
     rng = np.random.default_rng(8)
-    grammars = [Grammar(rng.random(VOCABULARY) < allowed) for _ in WITH_GRAMMAR]
+    grammars = [Grammar(rng.random(VOCABULARY) < allowed) for _ in range(count)]
     return grammars, torch.from_numpy(rng.normal(size=(len(REQUESTS), vocabulary))).to(dtype)
 
 
@@ -133,6 +147,40 @@ def test_of_tokens_that_are_equally_likely_the_same_is_taken(highest: float) -> 
     ours, vllms = both(grammars, logits, greedy=True)
 
     assert ours.argmax(dim=1).tolist() == vllms.argmax(dim=1).tolist()
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32])
+@pytest.mark.parametrize("allowed", [0.01, 0.5, 1.0])
+@pytest.mark.parametrize("shift", [0.0, -100.0])
+@pytest.mark.parametrize("told", [[], [0, 3]])
+def test_where_all_answers_are_greedy_the_sampler_finds_its_tokens_chosen(
+    dtype: torch.dtype, allowed: float, shift: float, told: list[int]
+) -> None:
+    grammars, logits = made_up(VOCABULARY, allowed, dtype, count=len(REQUESTS))
+    ours, vllms = both(grammars, logits + shift, greedy=True, told=told, names=ALL_WITH_GRAMMAR)
+    teller = TellsOf(told)
+    metadata = SimpleNamespace(logitsprocs=SimpleNamespace(non_argmax_invariant=[teller]))
+
+    sampled = cpu_masks.choosing(Mock(side_effect=AssertionError))(
+        None, logits=ours, sampling_metadata=metadata
+    )
+
+    assert sampled.sampled_token_ids.dtype == torch.int32
+    assert sampled.sampled_token_ids.tolist() == vllms.float().argmax(dim=1, keepdim=True).tolist()
+    assert sampled.logprobs_tensors is None
+    assert teller.saw == [ours]
+
+
+@pytest.mark.parametrize("greedy", [True, False])
+def test_where_one_answer_is_not_vllms_sampler_chooses(greedy: bool) -> None:
+    names = WITH_GRAMMAR if greedy else ALL_WITH_GRAMMAR
+    grammars, logits = made_up(VOCABULARY, 1.0, torch.bfloat16, count=len(names))
+    ours, _ = both(grammars, logits, greedy=greedy, names=names)
+    sample = Mock(return_value="sampled")
+
+    assert cpu_masks.choosing(sample)("sampler", ours, "metadata") == "sampled"
+
+    sample.assert_called_once_with("sampler", ours, "metadata")
 
 
 def test_what_the_grammar_allows_needs_no_mask() -> None:
@@ -209,9 +257,10 @@ def test_vllm_takes_it() -> None:
         "from vllm.plugins import load_general_plugins; load_general_plugins();"
         "from vllm.v1.worker.gpu_model_runner import apply_grammar_bitmask as taken;"
         "from vllm.v1.structured_output import StructuredOutputManager as manager;"
-        "print(taken.__module__, manager.grammar_bitmask.__module__)"
+        "from vllm.v1.worker.gpu_model_runner import Sampler as sampler;"
+        "print(taken.__module__, manager.grammar_bitmask.__module__, sampler.forward.__module__)"
     )
 
     run = subprocess.run([sys.executable, "-c", taken], capture_output=True, text=True, check=True)
 
-    assert run.stdout.split()[-2:] == ["worker.engine.cpu_masks"] * 2
+    assert run.stdout.split()[-3:] == ["worker.engine.cpu_masks"] * 3

@@ -1,7 +1,11 @@
 """The pool runs live tickets first, forgets what has not begun, and survives a broken task."""
 
+import os
 import threading
+from queue import Queue
 from typing import Any
+
+import pytest
 
 from worker.dispatch.pool import LiveFirstPool
 
@@ -66,3 +70,21 @@ def test_a_task_that_fails_does_not_cost_the_pool_its_thread() -> None:
     work.put("next")
 
     assert work.finish() == ["first", "broken", "next"]
+
+
+@pytest.mark.skipif(not hasattr(os, "SCHED_BATCH"), reason="only Linux has this policy")
+def test_a_task_waits_for_a_free_processor_and_what_started_the_pool_does_not() -> None:
+    before, policies = os.sched_getscheduler(0), Queue[int]()
+    pool = LiveFirstPool(limit=1)
+    pool.start()
+    request = {"delivery_info": {"routing_key": "triage.live"}}
+
+    pool.apply_async(
+        lambda *_: policies.put(os.sched_getscheduler(0)),
+        ("triage.ticket", "one", request),
+        callback=lambda _: None,
+    )
+
+    assert policies.get(timeout=10) == os.SCHED_BATCH
+    assert os.sched_getscheduler(0) == before
+    pool.stop()

@@ -20,19 +20,24 @@ class AheadGrammar(XgrammarGrammar):
     """vLLM's own, that may be one token ahead of what is written.
 
     `is_held`: whether its request may be held against it (`cpu_masks`), once that is known.
+    `ends`: the tokens that end an answer.
     """
 
     ahead: int | None = field(default=None, init=False, repr=False)
     is_held: bool | None = field(default=None, init=False, repr=False)
+    ends: frozenset[int] = field(default=frozenset(), init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self.ends = frozenset(self.matcher.stop_token_ids)
 
     def accept_tokens(self, request_id: str, tokens: list[int]) -> bool:
-        if self.ahead is None or tokens[:1] != [self.ahead]:
+        if tokens != [self.ahead]:
             self.take_back()
             return super().accept_tokens(request_id, tokens)
+        self._is_terminated = self.ahead in self.ends
         self.ahead = None
         self.num_processed_tokens += 1
-        self._is_terminated = self.matcher.is_terminated()
-        return len(tokens) == 1 or super().accept_tokens(request_id, tokens[1:])
+        return True
 
     def take_back(self) -> None:
         """Forget a token that was not written after all: its step came to nothing."""

@@ -4,12 +4,13 @@ On a card the masks of the next tokens are found while the card computes, and la
 by one small kernel. On a CPU the thread that computes does all of it, a tenth of the demonstration
 model's step. But the model mostly chooses what its grammar allows, and where an answer is greedy
 the likeliest token of all is then the likeliest of those allowed: it is looked up first, and only
-where the grammar refuses it a mask is found and laid over the row. The answers are the same.
+where the grammar refuses it a mask is found and laid over the row. Where that settles every row's
+token, nothing is left to sample. The answers are the same.
 
 vLLM calls `bring_masks` in each of its processes (the entry point `vllm.general_plugins`).
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, cast
@@ -24,13 +25,18 @@ from worker.engine.teller import Teller
 if TYPE_CHECKING:
     from vllm import SamplingParams
     from vllm.v1.core.sched.output import GrammarOutput, SchedulerOutput
+    from vllm.v1.outputs import SamplerOutput
     from vllm.v1.request import Request
+    from vllm.v1.sample.logits_processor import LogitsProcessors
+    from vllm.v1.sample.metadata import SamplingMetadata
     from vllm.v1.structured_output import StructuredOutputManager
     from vllm.v1.structured_output.backend_types import StructuredOutputGrammar
     from vllm.v1.worker.gpu_input_batch import InputBatch
 
 IN_ONE_PROCESS = "uni"
 """vLLM's word for an executor that runs the model in the scheduler's own process."""
+CHOSEN = "chosen_tokens"
+"""The attribute of logits, from which nothing has to be sampled any more, with each row's token."""
 Numbers = np.ndarray[Any, Any]
 BYTES = np.arange(256, dtype=np.uint8)
 FORBIDDEN = (np.unpackbits(BYTES[:, None], axis=1, bitorder="little") == 0).view("V8").ravel()
@@ -48,6 +54,7 @@ class Constraints:
 def bring_masks() -> None:
     """On a CPU have vLLM do as above, before it imports what masks; else nothing."""
     from vllm.platforms import current_platform  # noqa: PLC0415  # only engines have vLLM
+    from vllm.v1.sample.sampler import Sampler  # noqa: PLC0415
     from vllm.v1.structured_output import (  # noqa: PLC0415
         StructuredOutputManager,
         backend_xgrammar,
@@ -60,6 +67,7 @@ def bring_masks() -> None:
             StructuredOutputManager.grammar_bitmask
         )
         utils.apply_grammar_bitmask = holding(utils.apply_grammar_bitmask)
+        Sampler.forward = choosing(Sampler.forward)  # type: ignore[method-assign]
 
 
 def constraining(find_masks: Callable[..., Any]) -> Callable[..., Any]:
@@ -94,31 +102,57 @@ def holding(lay_masks: Callable[..., None]) -> Callable[..., None]:
     return apply_grammar_bitmask
 
 
+def choosing(sample: Callable[..., "SamplerOutput"]) -> Callable[..., "SamplerOutput"]:
+    """vLLM's `Sampler.forward`, where a token is still to be chosen."""
+    from vllm.v1.outputs import SamplerOutput  # noqa: PLC0415
+
+    def forward(
+        sampler: object, logits: torch.Tensor, sampling_metadata: "SamplingMetadata", *more: Any
+    ) -> SamplerOutput:
+        chosen = getattr(logits, CHOSEN, None)
+        if chosen is None:
+            return sample(sampler, logits, sampling_metadata, *more)
+        for teller in tellers(sampling_metadata.logitsprocs):
+            teller.apply(logits)
+        return SamplerOutput(torch.tensor(chosen, dtype=torch.int32).unsqueeze(-1), None)
+
+    return forward
+
+
 def hold(
     wanted: Constraints, names: Sequence[str], batch: "InputBatch", logits: torch.Tensor
 ) -> None:
     """Forbid, in place, what the grammars of these requests do not allow, where it may be chosen.
 
-    `logits` are (sequences, vocabulary).
+    `logits` are (sequences, vocabulary). If all of them are greedy, `CHOSEN` says their tokens.
     """
     row_of = {name: row for row, name in enumerate(batch.req_ids)}
-    numbers, told = as_integers(logits), told_rows(batch)
+    numbers = as_integers(logits)
+    told = {row for teller in tellers(batch.logitsprocs) for row in teller.rows()}
     likeliest = numbers.argmax(axis=1)
     is_certain = (numbers[np.arange(len(numbers)), likeliest] > 0).tolist()
-    masked, held = [], []
+    tokens = likeliest.tolist()
+    held: list[tuple[int, AheadGrammar]] = []
+    masked: list[tuple[int, StructuredOutputGrammar]] = []
+    greedy = 0
     for name in names:
         row = row_of.get(name)
         if row is None or (grammar := grammar_of(wanted.requests[name])).is_terminated():
             continue
-        if is_certain[row] and row not in told and is_held(wanted.requests[name], grammar):
+        is_greedy = is_held(wanted.requests[name], grammar)
+        greedy += is_greedy
+        if is_greedy and is_certain[row] and row not in told:
             held.append((row, cast("AheadGrammar", grammar)))
         else:
             masked.append((row, grammar))
-    tokens = likeliest.tolist()
     accepted = accept([(grammar, tokens[row]) for row, grammar in held])
     masked += [one for one, is_accepted in zip(held, accepted, strict=True) if not is_accepted]
     for row, grammar in masked:
         mask_row(numbers[row], lowest(logits.dtype), grammar, wanted.vocabulary)
+    if greedy == len(tokens):
+        for row, _ in masked:
+            tokens[row] = int(logits[row].float().numpy().argmax())
+        setattr(logits, CHOSEN, tokens)
 
 
 def grammar_of(request: "Request") -> "StructuredOutputGrammar":
@@ -147,10 +181,9 @@ def is_greedy(asked: "SamplingParams") -> bool:
     )
 
 
-def told_rows(batch: "InputBatch") -> set[int]:
-    """The rows of which probabilities are told: they are those under the mask."""
-    tellers = (one for one in batch.logitsprocs.all if isinstance(one, Teller))
-    return {row for teller in tellers for row in teller.rows()}
+def tellers(processors: "LogitsProcessors") -> Iterator[Teller]:
+    """Those who tell probabilities: they are those under the mask."""
+    return (one for one in processors.non_argmax_invariant if isinstance(one, Teller))
 
 
 def as_integers(logits: torch.Tensor) -> Numbers:

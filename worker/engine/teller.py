@@ -74,12 +74,11 @@ class Teller(LogitsProcessor):
                 self._tell(gone)
 
     def apply(self, logits: torch.Tensor) -> torch.Tensor:
-        values = logits.numpy()
         for index in self.rows():
-            one = self._rows[index]
-            allowed = np.flatnonzero(values[index] > -math.inf)
+            one, values = self._rows[index], logits[index].float().numpy()
+            allowed = np.flatnonzero(values > -math.inf)
             # A prompt that is read in parts comes by more than once; the last time counts.
-            one.seen[len(one.written)] = allowed, values[index][allowed]
+            one.seen[len(one.written)] = allowed, values[allowed]
         return logits
 
     def rows(self) -> list[int]:
