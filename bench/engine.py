@@ -32,7 +32,7 @@ TICKETS = 192
 ALONE = 48
 """Tickets for one at a time, which is slow."""
 STATIC = 16
-SHORT, TURNS = 64, 12
+SHORT, TURNS = 64, 24
 """Where a few percent count: many short turns, one way after the other, each held against its own
 neighbour in time."""
 TEKKEN = 131_072
