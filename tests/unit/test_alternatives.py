@@ -60,8 +60,11 @@ def end_of_label(teller: Teller, *written: list[int]) -> None:
     teller.apply(random_logits(len(written)))
 
 
-def test_tokens_are_told_with_their_log_probabilities(listener: Listener, teller: Teller) -> None:
-    logits, wanted, written = random_logits(2), listener.expect(1), list(FIELD)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["vLLM's", "the model's"])
+def test_tokens_are_told_with_their_log_probabilities(
+    listener: Listener, teller: Teller, dtype: torch.dtype
+) -> None:
+    logits, wanted, written = random_logits(2).to(dtype), listener.expect(1), list(FIELD)
     teller.update_state(joined((0, SamplingParams(), []), (1, asking(wanted), written)))
 
     passed_on = teller.apply(logits.clone())
@@ -70,7 +73,7 @@ def test_tokens_are_told_with_their_log_probabilities(listener: Listener, teller
 
     assert torch.equal(passed_on, logits)
     assert list(told[3]) == list(range(VOCABULARY))
-    expected = logits.log_softmax(-1)[1].tolist()
+    expected = logits.float().log_softmax(-1)[1].tolist()
     assert list(told[3].values()) == pytest.approx(expected, abs=1e-5)
 
 

@@ -178,9 +178,10 @@ def test_where_one_answer_is_not_vllms_sampler_chooses(greedy: bool) -> None:
     ours, _ = both(grammars, logits, greedy=greedy, names=names)
     sample = Mock(return_value="sampled")
 
-    assert cpu_masks.choosing(sample)("sampler", ours, "metadata") == "sampled"
+    found = cpu_masks.choosing(sample)("sampler", ours, "metadata", predict_bonus_token=True)
 
-    sample.assert_called_once_with("sampler", ours, "metadata")
+    assert found == "sampled"
+    sample.assert_called_once_with("sampler", ours, "metadata", predict_bonus_token=True)
 
 
 def test_what_the_grammar_allows_needs_no_mask() -> None:
@@ -221,6 +222,7 @@ def test_after_the_grammars_end_everything_goes() -> None:
         ({"min_tokens": 5}, False),
         ({"logit_bias": {7: 1.0}}, False),
         ({"allowed_token_ids": [1, 2]}, False),
+        ({"logprob_token_ids": [1, 2]}, False),
     ],
 )
 def test_only_greedy_answers_are_held_against_the_grammar(

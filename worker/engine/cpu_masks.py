@@ -38,6 +38,7 @@ IN_ONE_PROCESS = "uni"
 CHOSEN = "chosen_tokens"
 """The attribute of logits, from which nothing has to be sampled any more, with each row's token."""
 Numbers = np.ndarray[Any, Any]
+Row = tuple[int, "StructuredOutputGrammar"]
 BYTES = np.arange(256, dtype=np.uint8)
 FORBIDDEN = (np.unpackbits(BYTES[:, None], axis=1, bitorder="little") == 0).view("V8").ravel()
 """For each byte of a mask which of its eight tokens it forbids."""
@@ -107,11 +108,11 @@ def choosing(sample: Callable[..., "SamplerOutput"]) -> Callable[..., "SamplerOu
     from vllm.v1.outputs import SamplerOutput  # noqa: PLC0415
 
     def forward(
-        sampler: object, logits: torch.Tensor, sampling_metadata: "SamplingMetadata", *more: Any
+        sampler: object, logits: torch.Tensor, sampling_metadata: "SamplingMetadata", **more: Any
     ) -> SamplerOutput:
         chosen = getattr(logits, CHOSEN, None)
         if chosen is None:
-            return sample(sampler, logits, sampling_metadata, *more)
+            return sample(sampler, logits, sampling_metadata, **more)
         for teller in tellers(sampling_metadata.logitsprocs):
             teller.apply(logits)
         return SamplerOutput(torch.tensor(chosen, dtype=torch.int32).unsqueeze(-1), None)
@@ -126,33 +127,36 @@ def hold(
 
     `logits` are (sequences, vocabulary). If all of them are greedy, `CHOSEN` says their tokens.
     """
-    row_of = {name: row for row, name in enumerate(batch.req_ids)}
     numbers = as_integers(logits)
     told = {row for teller in tellers(batch.logitsprocs) for row in teller.rows()}
     likeliest = numbers.argmax(axis=1)
     is_certain = (numbers[np.arange(len(numbers)), likeliest] > 0).tolist()
     tokens = likeliest.tolist()
-    held: list[tuple[int, AheadGrammar]] = []
-    masked: list[tuple[int, StructuredOutputGrammar]] = []
-    greedy = 0
-    for name in names:
-        row = row_of.get(name)
-        if row is None or (grammar := grammar_of(wanted.requests[name])).is_terminated():
-            continue
-        is_greedy = is_held(wanted.requests[name], grammar)
-        greedy += is_greedy
-        if is_greedy and is_certain[row] and row not in told:
-            held.append((row, cast("AheadGrammar", grammar)))
-        else:
-            masked.append((row, grammar))
-    accepted = accept([(grammar, tokens[row]) for row, grammar in held])
+    rows = list(rows_under_grammars(wanted.requests, names, batch))
+    held: list[Row] = []
+    masked: list[Row] = []
+    for row, grammar, is_greedy in rows:
+        may_be_held = is_greedy and is_certain[row] and row not in told
+        (held if may_be_held else masked).append((row, grammar))
+    accepted = accept([(cast("AheadGrammar", grammar), tokens[row]) for row, grammar in held])
     masked += [one for one, is_accepted in zip(held, accepted, strict=True) if not is_accepted]
     for row, grammar in masked:
         mask_row(numbers[row], lowest(logits.dtype), grammar, wanted.vocabulary)
-    if greedy == len(tokens):
+    if sum(is_greedy for _, _, is_greedy in rows) == len(tokens):
         for row, _ in masked:
             tokens[row] = int(logits[row].float().numpy().argmax())
         setattr(logits, CHOSEN, tokens)
+
+
+def rows_under_grammars(
+    requests: Mapping[str, "Request"], names: Sequence[str], batch: "InputBatch"
+) -> Iterator[tuple[int, "StructuredOutputGrammar", bool]]:
+    """The rows of these requests whose grammars go on, and whether each may be held."""
+    row_of = {name: row for row, name in enumerate(batch.req_ids)}
+    for name in names:
+        row = row_of.get(name)
+        if row is not None and not (grammar := grammar_of(requests[name])).is_terminated():
+            yield row, grammar, is_held(requests[name], grammar)
 
 
 def grammar_of(request: "Request") -> "StructuredOutputGrammar":
@@ -178,6 +182,7 @@ def is_greedy(asked: "SamplingParams") -> bool:
         and not (asked.presence_penalty or asked.frequency_penalty or asked.min_tokens)
         and asked.repetition_penalty == 1
         and not (asked.logit_bias or asked.bad_words or asked.allowed_token_ids)
+        and not asked.logprob_token_ids
     )
 
 
