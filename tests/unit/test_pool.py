@@ -15,15 +15,17 @@ class Work:
 
     def __init__(self) -> None:
         self.pool, self.ran = LiveFirstPool(limit=1), list[str]()
-        self.gate = threading.Event()
+        self.gate, self.began = threading.Event(), threading.Event()
         self.pool.start()
         self.put("first", wait=True)
+        assert self.began.wait(10)
 
     def put(self, name: str, queue: str = "triage.live", *, wait: bool = False) -> None:
         request = {"delivery_info": {"routing_key": queue}}
 
         def target(*_: Any) -> None:
             if wait:
+                self.began.set()
                 self.gate.wait(10)
             self.ran.append(name)
             if name == "broken":
