@@ -2,10 +2,12 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from select import POLLIN, poll
+from typing import Any, TypeVar
 
-from sqlalchemy import Engine, create_engine
-from sqlalchemy.exc import InterfaceError, InternalError, OperationalError
+from psycopg import Connection
+from sqlalchemy import Engine, create_engine, event
+from sqlalchemy.exc import DisconnectionError, InterfaceError, InternalError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session, sessionmaker
 
@@ -41,12 +43,11 @@ def connect(url: str, *, pool_size: int) -> Engine:
         )
     if not url.startswith("postgresql"):
         raise SettingsError("TRIAGE_DATABASE_URL must begin with postgresql+psycopg://")
-    return create_engine(
+    engine = create_engine(
         url.replace("postgresql://", "postgresql+psycopg://", 1),
         pool_size=pool_size,
         max_overflow=4,
         pool_timeout=POOL_TIMEOUT_S,
-        pool_pre_ping=True,  # a restarted Postgres costs one ping, not one failed ticket
         connect_args={
             "options": "-c timezone=utc -c statement_timeout=30s",
             "connect_timeout": CONNECT_TIMEOUT_S,
@@ -56,6 +57,27 @@ def connect(url: str, *, pool_size: int) -> Engine:
             "keepalives_count": 3,
         },
     )
+    event.listen(engine, "checkout", refuse_if_ended)
+    return engine
+
+
+def refuse_if_ended(connection: Connection[Any], _record: object, _proxy: object) -> None:
+    """A restarted Postgres costs a new connection, not a failed ticket.
+
+    It says goodbye or hangs up, and says nothing else to a connection that nobody uses: looking
+    whether there is something to read tells as much as a ping and costs no round trip.
+
+    Raises:
+        DisconnectionError: the pool takes another connection, or opens one.
+    """
+    if connection.closed or has_something_to_read(connection.fileno()):
+        raise DisconnectionError("Postgres has ended this connection")
+
+
+def has_something_to_read(socket: int) -> bool:
+    waiting = poll()
+    waiting.register(socket, POLLIN)
+    return bool(waiting.poll(0))
 
 
 @contextmanager

@@ -2,16 +2,20 @@
 
 Kana means Japanese, Han without it Chinese unless Japanese-only forms or words say otherwise.
 Longer Latin text goes to langdetect as an open question, which also finds languages the desk does
-not serve. Short or doubtful Latin text, where langdetect is weak, goes to lingua, held to German,
-French and English. The requester's locale breaks ties only.
+not serve; of these it weighs those in the text's own script, and takes two thirds of the time for
+the same answers. Short or doubtful Latin text, where langdetect is weak, goes to lingua, held to
+German, French and English. The requester's locale breaks ties only.
 """
 
+import json
 import re
 import unicodedata
 from collections import Counter
+from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import filterfalse
 from pathlib import Path
 
 import langdetect
@@ -22,6 +26,7 @@ from lingua import Language, LanguageDetectorBuilder
 
 from worker.triage.prose import prose
 
+PROFILES = Path(langdetect.__file__).parent / "profiles"
 NAMES = {"de": "German", "fr": "French", "ja": "Japanese", "zh": "Chinese", "en": "English"}
 """The languages a desk can serve, by ISO 639-1 code."""
 TRADITIONAL = "zh-Hant"
@@ -86,9 +91,9 @@ class LanguageDetector:
     """Detects languages. Loads all profiles and models once; safe to share between threads."""
 
     def __init__(self) -> None:
-        self._factory = DetectorFactory()
-        self._factory.load_profile(str(Path(langdetect.__file__).parent / "profiles"))
-        self._factory.set_seed(0)
+        profiles = [path.read_text() for path in sorted(PROFILES.iterdir())]
+        self._latin_profiles = factory(filter(is_latin, profiles))
+        self._other_profiles = factory(filterfalse(is_latin, profiles))
         self._second = (
             LanguageDetectorBuilder.from_languages(*OPINIONS.values())
             .with_preloaded_language_models()
@@ -116,14 +121,14 @@ class LanguageDetector:
             return east_asian(text, kana=kana, ideographs=ideographs, locale=locale or "")
         if scripts.most_common(1)[0][0] == "LATIN":
             return self._latin(text, letters=scripts["LATIN"], spoken=spoken, among=among)
-        code, probability = self._ask(text)
+        code, probability = ask(self._other_profiles, text)
         return Detected(code, probability, "script")
 
     def _latin(
         self, text: str, *, letters: int, spoken: str | None, among: AbstractSet[str]
     ) -> Detected:
         if letters >= FOREIGN_CHARS:
-            code, probability = self._ask(text)
+            code, probability = ask(self._latin_profiles, text)
             is_long_enough = letters >= LONG_CHARS or code not in OPINIONS
             if is_long_enough and probability >= CERTAIN_PROBABILITY:
                 return Detected(code, probability, "langdetect")
@@ -141,15 +146,32 @@ class LanguageDetector:
             return Detected(spoken, round(values[spoken], 4), "locale")
         return Detected(best, round(values[best], 4), "lingua")
 
-    def _ask(self, text: str) -> tuple[str | None, float]:
-        """langdetect's answer to an open question, and its probability."""
-        detector: Detector = self._factory.create()
-        detector.append(text)
-        try:
-            best = detector.get_probabilities()
-        except LangDetectException:  # nothing its profiles know: digits, links, addresses
-            return None, 0.0
-        return (best[0].lang[:2], best[0].prob) if best else (None, 0.0)
+
+def factory(profiles: Iterable[str]) -> DetectorFactory:
+    """langdetect with these profiles; the same text always gets the same answer."""
+    made = DetectorFactory()
+    made.load_json_profile(list(profiles))
+    made.set_seed(0)
+    return made
+
+
+def is_latin(profile: str) -> bool:
+    """Whether a language's profile has been made of Latin text mostly."""
+    counts: Counter[str] = Counter()
+    for piece, count in json.loads(profile)["freq"].items():
+        counts[script(piece[0])] += count
+    return counts.most_common(1)[0][0] == "LATIN"
+
+
+def ask(languages: DetectorFactory, text: str) -> tuple[str | None, float]:
+    """langdetect's answer to an open question, and its probability."""
+    detector: Detector = languages.create()
+    detector.append(text)
+    try:
+        best = detector.get_probabilities()
+    except LangDetectException:  # nothing its profiles know: digits, links, addresses
+        return None, 0.0
+    return (best[0].lang[:2], best[0].prob) if best else (None, 0.0)
 
 
 def count_scripts(text: str) -> Counter[str]:

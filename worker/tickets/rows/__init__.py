@@ -2,7 +2,7 @@
 
 from worker.tickets.rows.people import Act, Correction
 from worker.tickets.rows.replays import Replay, Rerun
-from worker.tickets.rows.row import Journey, Row
+from worker.tickets.rows.row import Journey, Row, table_of
 from worker.tickets.rows.tickets import Attempt, DailyMix, Delivery, Finding, Refusal, Reply, Ticket
 from worker.tickets.rows.workers import Desk, Worker
 from worker.tickets.rows.writebacks import Writeback
@@ -24,4 +24,5 @@ __all__ = [
     "Ticket",
     "Worker",
     "Writeback",
+    "table_of",
 ]

@@ -1,13 +1,14 @@
 """What all tables have in common, and what tickets and their reruns do."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import (
     BigInteger,
     CheckConstraint,
     ForeignKey,
     MetaData,
+    Table,
     Text,
     TextClause,
     func,
@@ -37,6 +38,11 @@ class Row(DeclarativeBase):
         dict[str, Any]: JSONB(),
         list[dict[str, Any]]: JSONB(),
     }
+
+
+def table_of(row: type[Row]) -> Table:
+    """The table of a class of rows, for statements that make no objects of them."""
+    return cast("Table", row.__table__)
 
 
 class Journey:

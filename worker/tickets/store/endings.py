@@ -6,15 +6,39 @@ simply tried again.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, case, func, insert, literal, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Update,
+    bindparam,
+    case,
+    func,
+    insert,
+    literal,
+    select,
+    update,
+)
 from sqlalchemy.orm import Session
+from sqlalchemy.sql.dml import ReturningUpdate
 
-from worker.tickets.rows import Attempt, Finding, Reply, Ticket
+from worker.tickets.rows import Attempt, Finding, Reply, Ticket, table_of
 from worker.tickets.states import Outcome, Queue, State
-from worker.tickets.store.claims import Claim
+from worker.tickets.store.claims import Claim, Way
 from worker.tickets.store.writebacks import order_write_back
+
+ATTEMPTS = table_of(Attempt).c
+CLOSE = (
+    update(table_of(Attempt))
+    .where(
+        ATTEMPTS.id == bindparam("this"),
+        ATTEMPTS.outcome.in_([Outcome.RUNNING, Outcome.LOST]),
+    )
+    .values(finished_at=func.clock_timestamp())
+    .returning(ATTEMPTS.id)
+)
+KEEP_REPLY = insert(table_of(Reply)).returning(table_of(Reply).c.id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,13 +101,14 @@ def give_back(session: Session, claim: Claim, result: Result, policy: RetryPolic
     The delay is drawn between 0 and `base_s` × 2^failures, at most `cap_s` (full jitter).
     Returns the ticket's new state, None if the lease was lost meanwhile.
     """
-    longest_s = func.least(literal(policy.cap_s), policy.base_s * func.power(2, claim.way.failures))
+    row = table_of(claim.way).c
+    longest_s = func.least(literal(policy.cap_s), policy.base_s * func.power(2, row.failures))
     return end(
         session,
         claim,
         result,
-        state=waiting_unless(claim.way.failures + 1 >= policy.max_attempts),
-        failures=claim.way.failures + 1,
+        state=waiting_unless(row.failures + 1 >= policy.max_attempts),
+        failures=row.failures + 1,
         not_before=func.now() + func.make_interval(0, 0, 0, 0, 0, 0, func.random() * longest_s),
         announced_at=None,
     )
@@ -94,12 +119,13 @@ def crashed(session: Session, claim: Claim, result: Result, policy: RetryPolicy)
 
     Returns the ticket's new state, None if the lease was lost meanwhile.
     """
+    row = table_of(claim.way).c
     return end(
         session,
         claim,
         result,
-        state=waiting_unless(claim.way.crashes + 1 >= policy.max_crashes),
-        crashes=claim.way.crashes + 1,
+        state=waiting_unless(row.crashes + 1 >= policy.max_crashes),
+        crashes=row.crashes + 1,
         announced_at=None,
     )
 
@@ -111,7 +137,7 @@ def repair(session: Session, claim: Claim, result: Result) -> State | None:
         claim,
         result,
         state=State.RECEIVED,
-        repairs=claim.way.repairs + 1,
+        repairs=table_of(claim.way).c.repairs + 1,
         announced_at=None,
     )
 
@@ -136,7 +162,7 @@ def release(session: Session, claim: Claim, reason: str) -> State | None:
         Result(Outcome.RELEASED, reason),
         state=State.RECEIVED,
         announced_at=None,
-        attempt_id=claim.way.attempt_id,
+        attempt_id=table_of(claim.way).c.attempt_id,
     )
 
 
@@ -147,33 +173,41 @@ def end(session: Session, claim: Claim, result: Result, **values: Any) -> State 
     return state
 
 
-def leave(session: Session, claim: Claim, **values: Any) -> State | None:
-    """End a claim with these column values, if it still holds; the new state."""
-    state = session.execute(
-        update(claim.way)
-        .where(*held_by(claim))
-        .values(
-            {
-                "claimed_by": None,
-                "claimed_until": None,
-                "updated_at": func.now(),
-                "attempt_id": claim.attempt_id,
-                **values,
-            }
+@cache
+def leaving(way: Way) -> ReturningUpdate[Any]:
+    """The statement that ends a claim. The fence: a worker that lost its lease matches no row."""
+    columns = table_of(way).c
+    return (
+        update(table_of(way))
+        .where(
+            columns.id == bindparam("this"),
+            columns.state == State.TRIAGING,
+            columns.attempts == bindparam("its_attempt"),
+            columns.claimed_by == bindparam("its_worker"),
         )
-        .returning(claim.way.state)
+        .values(claimed_by=None, claimed_until=None, updated_at=func.now())
+        .returning(columns.state)
+    )
+
+
+def leave(session: Session, claim: Claim, **values: Any) -> State | None:
+    """End a claim with these column values, if it still holds; the new state.
+
+    A value may be one that Postgres makes of the row.
+    """
+    given = {"attempt_id": claim.attempt_id, **values}
+    made = {name: value for name, value in given.items() if isinstance(value, ColumnElement)}
+    statement = leaving(claim.way)
+    state = session.execute(
+        statement.values(made) if made else statement,
+        {
+            "this": claim.way_id,
+            "its_attempt": claim.attempt,
+            "its_worker": claim.worker,
+            **{name: value for name, value in given.items() if name not in made},
+        },
     ).scalar()
     return None if state is None else State(state)
-
-
-def held_by(claim: Claim) -> tuple[ColumnElement[bool], ...]:
-    """The fence: a worker that lost its lease matches no row."""
-    return (
-        claim.way.id == claim.way_id,
-        claim.way.state == State.TRIAGING,
-        claim.way.attempts == claim.attempt,
-        claim.way.claimed_by == claim.worker,
-    )
 
 
 def waiting_unless(is_last: ColumnElement[bool]) -> ColumnElement[str]:
@@ -185,18 +219,13 @@ def finish_attempt(session: Session, claim: Claim, result: Result, *, owned: boo
     """Close the attempt's row; False if an earlier try has closed it already."""
     written = result.attempt if owned else without_erased(session, claim, result.attempt)
     is_closed = session.execute(
-        update(Attempt)
-        .where(
-            Attempt.id == claim.attempt_id,
-            Attempt.outcome.in_([Outcome.RUNNING, Outcome.LOST]),
-        )
-        .values(
-            outcome=result.outcome if owned else Outcome.SUPERSEDED,
-            reason=result.reason,
-            finished_at=func.clock_timestamp(),
+        CLOSE,
+        {
+            "this": claim.attempt_id,
+            "outcome": result.outcome if owned else Outcome.SUPERSEDED,
+            "reason": result.reason,
             **written,
-        )
-        .returning(Attempt.id)
+        },
     ).scalar()
     if is_closed and owned and result.findings:
         session.execute(
@@ -219,9 +248,13 @@ def without_erased(session: Session, claim: Claim, columns: dict[str, Any]) -> d
 
 def keep_reply(session: Session, claim: Claim, reply: dict[str, Any]) -> int:
     reply_id: int = session.execute(
-        insert(Reply)
-        .values(ticket_id=claim.ticket_id, attempt_id=claim.attempt_id, **reply)
-        .returning(Reply.id)
+        KEEP_REPLY, {"ticket_id": claim.ticket_id, "attempt_id": claim.attempt_id, **reply}
     ).scalar_one()
-    session.execute(update(claim.way).where(claim.way.id == claim.way_id).values(reply_id=reply_id))
+    session.execute(showing(claim.way), {"this": claim.way_id, "reply_id": reply_id})
     return reply_id
+
+
+@cache
+def showing(way: Way) -> Update:
+    """The statement that has a row show another reply."""
+    return update(table_of(way)).where(table_of(way).c.id == bindparam("this"))

@@ -21,6 +21,7 @@ from worker.tickets.rows import (
     Row,
     Ticket,
     Writeback,
+    table_of,
 )
 from worker.tickets.states import Queue
 
@@ -167,7 +168,7 @@ def point(session: Session, column: Any, ticket_ids: Sequence[int], to: Sequence
     if not ticket_ids:
         return
     session.connection().execute(
-        update(Ticket.__table__)  # type: ignore[arg-type]  # a table
+        update(table_of(Ticket))
         .where(Ticket.id == bindparam("of"))
         .values({column.key: bindparam("to")}),
         [{"of": id_, "to": target} for id_, target in zip(ticket_ids, to, strict=True)],

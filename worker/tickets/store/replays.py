@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import (
     ColumnElement,
     Select,
+    bindparam,
     case,
     func,
     insert,
@@ -18,13 +19,24 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Session
 
-from worker.tickets.rows import Attempt, Replay, Rerun, Ticket
+from worker.tickets.rows import Attempt, Replay, Rerun, Ticket, table_of
 from worker.tickets.states import Queue, State
 from worker.tickets.store.by_hand import act
-from worker.tickets.store.claims import Claim, begin, faults_before, take
+from worker.tickets.store.claims import Claim, begin, faults_before, take, taking
 from worker.tickets.store.settings import Setting, setting_of
 
 OPEN = (State.RECEIVED, State.TRIAGING)
+
+RERUNS = table_of(Rerun).c
+IS_HERE = (RERUNS.ticket_id == bindparam("this_ticket")) & RERUNS.replay_id.in_(
+    select(table_of(Replay).c.id).where(table_of(Replay).c.state == "running")
+)
+TAKE_RERUN = taking(Rerun).where(
+    IS_HERE, RERUNS.profile.is_(None) | (RERUNS.profile == bindparam("this_profile"))
+)
+ANNOUNCE_AGAIN = (
+    update(table_of(Rerun)).where(IS_HERE, RERUNS.state == State.RECEIVED).values(announced_at=None)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,14 +118,10 @@ def claim_rerun(
 
     One that another profile has to do is announced again.
     """
-    is_running = Rerun.replay_id.in_(select(Replay.id).where(Replay.state == "running"))
-    here = (Rerun.ticket_id == ticket_id, is_running)
-    can = Rerun.profile.is_(None) | (Rerun.profile == profile)
-    rerun = take(session, Rerun, *here, can, worker=worker, lease_s=lease_s)
+    this = {"this_ticket": ticket_id}
+    rerun = take(session, TAKE_RERUN, **this, this_profile=profile, worker=worker, lease_s=lease_s)
     if rerun is None:
-        session.execute(
-            update(Rerun).where(*here, Rerun.state == State.RECEIVED).values(announced_at=None)
-        )
+        session.execute(ANNOUNCE_AGAIN, this)
         return None
     ticket = session.get_one(Ticket, ticket_id)
     replay = session.get_one(Replay, rerun.replay_id)
@@ -128,7 +136,7 @@ def claim_rerun(
         else (),
     )
     waits_since = rerun.announced_at or rerun.not_before
-    return begin(session, rerun, ticket, waits_since=waits_since, setting=setting)
+    return begin(session, Rerun, rerun, ticket, waits_since=waits_since, setting=setting)
 
 
 def to_announce(session: Session, replay_id: int, *, limit: int) -> Sequence[tuple[int, str]]:
