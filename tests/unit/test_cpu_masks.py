@@ -66,14 +66,13 @@ def of_vllm() -> Any:
 class TellsOf(Teller):
     def __init__(self, rows: list[int]) -> None:
         self._of = rows
-        self.saw: list[torch.Tensor] = []
+        self.saw: list[tuple[torch.Tensor, Sequence[int]]] = []
 
     def rows(self) -> list[int]:
         return self._of
 
-    def apply(self, logits: torch.Tensor) -> torch.Tensor:
-        self.saw.append(logits)
-        return logits
+    def look(self, logits: torch.Tensor, rows: Sequence[int]) -> None:
+        self.saw.append((logits, rows))
 
 
 def both(
@@ -81,7 +80,7 @@ def both(
     logits: torch.Tensor,
     *,
     greedy: bool,
-    told: Sequence[int] = (),
+    teller: TellsOf | None = None,
     names: Sequence[str] = WITH_GRAMMAR,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Logits as we leave them, and as vLLM does."""
@@ -96,7 +95,7 @@ def both(
     masks = np.stack([everything if one.is_terminated() else one.mask for one in grammars])
     batch = SimpleNamespace(
         req_ids=REQUESTS,
-        logitsprocs=SimpleNamespace(non_argmax_invariant=[object(), TellsOf(list(told))]),
+        logitsprocs=SimpleNamespace(non_argmax_invariant=[object(), teller or TellsOf([])]),
     )
     scheduled = SimpleNamespace(scheduled_spec_decode_tokens={})
     ours, vllms = logits.clone(), logits.clone()
@@ -157,18 +156,17 @@ def test_where_all_answers_are_greedy_the_sampler_finds_its_tokens_chosen(
     dtype: torch.dtype, allowed: float, shift: float, told: list[int]
 ) -> None:
     grammars, logits = made_up(VOCABULARY, allowed, dtype, count=len(REQUESTS))
-    ours, vllms = both(grammars, logits + shift, greedy=True, told=told, names=ALL_WITH_GRAMMAR)
     teller = TellsOf(told)
-    metadata = SimpleNamespace(logitsprocs=SimpleNamespace(non_argmax_invariant=[teller]))
+    ours, vllms = both(grammars, logits + shift, greedy=True, teller=teller, names=ALL_WITH_GRAMMAR)
 
     sampled = cpu_masks.choosing(Mock(side_effect=AssertionError))(
-        None, logits=ours, sampling_metadata=metadata
+        None, logits=ours, sampling_metadata="metadata"
     )
 
     assert sampled.sampled_token_ids.dtype == torch.int32
     assert sampled.sampled_token_ids.tolist() == vllms.float().argmax(dim=1, keepdim=True).tolist()
     assert sampled.logprobs_tensors is None
-    assert teller.saw == [ours]
+    assert teller.saw == [(ours, told)]
 
 
 @pytest.mark.parametrize("greedy", [True, False])
@@ -196,7 +194,7 @@ def test_rows_of_which_probabilities_are_told_get_their_masks() -> None:
     grammars, logits = made_up(VOCABULARY, 0.5, torch.bfloat16)
     told = [REQUESTS.index("a"), REQUESTS.index("e")]
 
-    ours, vllms = both(grammars, logits, greedy=True, told=told)
+    ours, vllms = both(grammars, logits, greedy=True, teller=TellsOf(told))
 
     assert torch.equal(ours[told], vllms[told])
     assert [one.filled for one in grammars[1::2]] == [1, 1]

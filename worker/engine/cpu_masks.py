@@ -113,8 +113,6 @@ def choosing(sample: Callable[..., "SamplerOutput"]) -> Callable[..., "SamplerOu
         chosen = getattr(logits, CHOSEN, None)
         if chosen is None:
             return sample(sampler, logits, sampling_metadata, **more)
-        for teller in tellers(sampling_metadata.logitsprocs):
-            teller.apply(logits)
         return SamplerOutput(torch.tensor(chosen, dtype=torch.int32).unsqueeze(-1), None)
 
     return forward
@@ -125,10 +123,12 @@ def hold(
 ) -> None:
     """Forbid, in place, what the grammars of these requests do not allow, where it may be chosen.
 
-    `logits` are (sequences, vocabulary). If all of them are greedy, `CHOSEN` says their tokens.
+    `logits` are (sequences, vocabulary). If all of them are greedy, `CHOSEN` says their tokens,
+    and the tellers have seen them: vLLM's sampler, which shows them logits, is passed over.
     """
     numbers = as_integers(logits)
-    told = {row for teller in tellers(batch.logitsprocs) for row in teller.rows()}
+    looks = [(teller, teller.rows()) for teller in tellers(batch.logitsprocs)]
+    told = {row for _, looked_at in looks for row in looked_at}
     likeliest = numbers.argmax(axis=1)
     is_certain = (numbers[np.arange(len(numbers)), likeliest] > 0).tolist()
     tokens = likeliest.tolist()
@@ -145,6 +145,8 @@ def hold(
     if sum(is_greedy for _, _, is_greedy in rows) == len(tokens):
         for row, _ in masked:
             tokens[row] = int(logits[row].float().numpy().argmax())
+        for teller, looked_at in looks:
+            teller.look(logits, looked_at)
         setattr(logits, CHOSEN, tokens)
 
 

@@ -74,12 +74,16 @@ class Teller(LogitsProcessor):
                 self._tell(gone)
 
     def apply(self, logits: torch.Tensor) -> torch.Tensor:
-        for index in self.rows():
+        self.look(logits, self.rows())
+        return logits
+
+    def look(self, logits: torch.Tensor, rows: Sequence[int]) -> None:
+        """Keep what these rows' next tokens may be; `logits` are (sequences, vocabulary)."""
+        for index in rows:
             one, values = self._rows[index], logits[index].float().numpy()
             allowed = np.flatnonzero(values > -math.inf)
             # A prompt that is read in parts comes by more than once; the last time counts.
             one.seen[len(one.written)] = allowed, values[allowed]
-        return logits
 
     def rows(self) -> list[int]:
         """The rows of which this step's probabilities are wanted; those that are over are told."""

@@ -6,6 +6,7 @@ encoded with control tokens; what a customer wrote is encoded with them switched
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 
 from huggingface_hub import hf_hub_download
@@ -18,6 +19,8 @@ from worker.errors import SettingsError
 
 INSTRUCTION, TICKET = "\ue000instruction\ue000", "\ue000ticket\ue000"
 """Private-use characters: no template and no instruction contains them."""
+DESKS = 64
+"""Of so many instructions the token ids are kept: every ticket of a desk begins with the same."""
 
 
 class PromptEncoder:
@@ -47,6 +50,7 @@ class PromptEncoder:
         self._control = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
         self._text = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
         self._text.encode_special_tokens = True
+        self._ids_of_instruction = lru_cache(maxsize=DESKS)(self.encode_text)
         self._texts: dict[int, str] = {}
 
     @property
@@ -65,7 +69,7 @@ class PromptEncoder:
         """Token ids of the whole prompt, the template's own control tokens included."""
         return [
             *self._ids(self._control, self._before),
-            *self._ids(self._text, prompt.instruction),
+            *self._ids_of_instruction(prompt.instruction),
             *self._ids(self._control, self._between),
             *self._ids(self._text, prompt.ticket + prompt.note),
             *self._ids(self._control, self._after),
