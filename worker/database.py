@@ -70,7 +70,7 @@ def refuse_if_ended(connection: Connection[Any], _record: object, _proxy: object
     Raises:
         DisconnectionError: the pool takes another connection, or opens one.
     """
-    if connection.closed or has_something_to_read(connection.fileno()):
+    if has_something_to_read(connection.fileno()):
         raise DisconnectionError("Postgres has ended this connection")
 
 
