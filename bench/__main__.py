@@ -13,6 +13,7 @@ from bench import (
     ingest,
     language,
     ops,
+    pipeline,
     plan,
     production,
     replay,
@@ -24,6 +25,7 @@ from bench import (
 
 MEASUREMENTS: dict[str, Callable[[int], None]] = {
     "speed": speed.measure,
+    "pipeline": pipeline.measure,
     "resilience": resilience.measure,
     "language": language.measure,
     "confidence": confidence.measure,

@@ -84,12 +84,15 @@ class LiveFirstPool(BasePool):  # type: ignore[misc]  # Celery has no types
 
 
 def let_the_engine_go_first() -> None:
-    """Have this thread, on Linux, never interrupt another that runs: it waits for a free processor.
+    """Have this thread, on Linux, never interrupt another that runs, and leave one processor alone.
 
-    Where there are few, the engine ran on the same one, and all its sequences waited.
+    Where there are few, the engine was put on the same one, and all its sequences waited. It is
+    bound to none itself: it soon is where nobody else is, and so are those of several workers.
     """
     with contextlib.suppress(AttributeError, OSError):  # another system, or not allowed here
         os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+        if others := sorted(os.sched_getaffinity(0))[:-1]:
+            os.sched_setaffinity(0, others)
 
 
 def rank(task_args: tuple[Any, ...]) -> int:
