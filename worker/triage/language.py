@@ -91,7 +91,7 @@ class LanguageDetector:
     """Detects languages. Loads all profiles and models once; safe to share between threads."""
 
     def __init__(self) -> None:
-        profiles = [path.read_text() for path in sorted(PROFILES.iterdir())]
+        profiles = [path.read_text("utf-8") for path in sorted(PROFILES.iterdir())]
         self._latin_profiles = factory(filter(is_latin, profiles))
         self._other_profiles = factory(filterfalse(is_latin, profiles))
         self._second = (
