@@ -2,11 +2,10 @@
 
 import time
 from statistics import median
-from uuid import uuid4
 
 from bench.filled import filled
 from bench.report import row, write_section
-from bench.workload import workload
+from bench.workload import incoming
 from schemas.ticket import IncomingTicket
 from worker.cli import compose, desks
 from worker.database import Sessions, opened, transaction
@@ -54,17 +53,7 @@ def milliseconds(url: str) -> float:
             compose.make_publisher(settings, sessions),
             desks.make_desk(settings),
         )
-        return 1000 * median(seconds(one, sessions, run) for one in incoming())
-
-
-def incoming() -> list[IncomingTicket]:
-    return [
-        IncomingTicket(
-            source="generic", external_id=uuid4().hex, delivery_key=uuid4().hex, event="ticket",
-            subject=one.subject, body=one.body,
-        )
-        for one in workload(TICKETS)
-    ]  # fmt: skip
+        return 1000 * median(seconds(one, sessions, run) for one in incoming(TICKETS))
 
 
 def seconds(ticket: IncomingTicket, sessions: Sessions, run: Runtime) -> float:

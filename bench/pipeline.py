@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
-from itertools import count, cycle, pairwise
+from itertools import cycle, pairwise
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -25,8 +25,7 @@ from prometheus_client import REGISTRY
 from bench.bare import IN_FLIGHT, Prompts, demo_prompts, sampling
 from bench.report import row, write_section
 from bench.speed import run
-from bench.workload import workload
-from schemas.ticket import IncomingTicket
+from bench.workload import incoming
 from worker import logs
 from worker.cli import compose, desks
 from worker.database import Sessions, opened, transaction
@@ -86,7 +85,6 @@ class Turns:
 
     def __init__(self, engine: OpenEngine, sessions: Sessions, publisher: Publisher) -> None:
         self._engine, self._sessions, self._publisher = engine, sessions, publisher
-        self._tickets, self._numbers = cycle(workload()), count()
         self._prompts, grammar = demo_prompts(TICKETS)
         self._parameters = sampling(grammar.ebnf, grammar.max_tokens, detokenize=False)
         self.bare_tokens_s: list[float] = []
@@ -111,25 +109,15 @@ class Turns:
         return found
 
     def _worker(self) -> float:
-        ids = [self._receive(next(self._numbers)) for _ in range(TICKETS)]
+        with transaction(self._sessions) as session:
+            arrivals = [store.Arrival(ticket) for ticket in incoming(TICKETS)]
+            received = store.receive_all(session, arrivals, Queue.LIVE)
+        ids = [one.ticket_id for one in received]
         self._publisher.announce((ticket_id, Queue.LIVE) for ticket_id in ids)
         found = tokens_s()
         while not self._are_done(ids):
             time.sleep(LOOK_S)
         return found
-
-    def _receive(self, number: int) -> int:
-        one = next(self._tickets)
-        ticket = IncomingTicket(
-            source="generic",
-            external_id=f"bench-{number}",
-            delivery_key=f"bench-{number}",
-            event="ticket",
-            subject=one.subject,
-            body=one.body,
-        )
-        with transaction(self._sessions) as session:
-            return store.receive(session, ticket, Queue.LIVE).ticket_id
 
     def _are_done(self, ids: list[int]) -> bool:
         with transaction(self._sessions) as session:

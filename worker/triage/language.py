@@ -2,31 +2,22 @@
 
 Kana means Japanese, Han without it Chinese unless Japanese-only forms or words say otherwise.
 Longer Latin text goes to langdetect as an open question, which also finds languages the desk does
-not serve; of these it weighs those in the text's own script, and takes two thirds of the time for
-the same answers. Short or doubtful Latin text, where langdetect is weak, goes to lingua, held to
-German, French and English. The requester's locale breaks ties only.
+not serve. Short or doubtful Latin text, where langdetect is weak, goes to lingua, held to German,
+French and English. The requester's locale breaks ties only.
 """
 
-import json
 import re
 import unicodedata
-from collections import Counter
-from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import filterfalse
-from pathlib import Path
 
-import langdetect
-from langdetect.detector import Detector
-from langdetect.detector_factory import DetectorFactory
-from langdetect.lang_detect_exception import LangDetectException
 from lingua import Language, LanguageDetectorBuilder
 
+from worker.triage.langdetected import FirstOpinion
 from worker.triage.prose import prose
+from worker.triage.scripts import FOREIGN_SCRIPTS, count_scripts, script
 
-PROFILES = Path(langdetect.__file__).parent / "profiles"
 NAMES = {"de": "German", "fr": "French", "ja": "Japanese", "zh": "Chinese", "en": "English"}
 """The languages a desk can serve, by ISO 639-1 code."""
 TRADITIONAL = "zh-Hant"
@@ -35,8 +26,6 @@ TRADITIONAL_LOCALES = re.compile(r"zh[-_](?:hant|tw|hk|mo)", re.IGNORECASE)
 LOOKED_AT_CHARS, READ_CHARS = 6000, 1500
 """A language shows in the first characters of prose; the rest of a long ticket costs time only."""
 
-FOREIGN_SCRIPTS = ("HANGUL", "CYRILLIC", "ARABIC", "GREEK", "HEBREW", "THAI", "DEVANAGARI")
-SCRIPTS = ("LATIN", "HIRAGANA", "KATAKANA", "CJK", *FOREIGN_SCRIPTS)
 LETTERS_IN_ONE_IDEOGRAPH = 3
 """A Chinese or Japanese character says about as much as three Latin letters."""
 KANA_SHARE = 0.1
@@ -91,9 +80,7 @@ class LanguageDetector:
     """Detects languages. Loads all profiles and models once; safe to share between threads."""
 
     def __init__(self) -> None:
-        profiles = [path.read_text("utf-8") for path in sorted(PROFILES.iterdir())]
-        self._latin_profiles = factory(filter(is_latin, profiles))
-        self._other_profiles = factory(filterfalse(is_latin, profiles))
+        self._first = FirstOpinion()
         self._second = (
             LanguageDetectorBuilder.from_languages(*OPINIONS.values())
             .with_preloaded_language_models()
@@ -121,14 +108,14 @@ class LanguageDetector:
             return east_asian(text, kana=kana, ideographs=ideographs, locale=locale or "")
         if scripts.most_common(1)[0][0] == "LATIN":
             return self._latin(text, letters=scripts["LATIN"], spoken=spoken, among=among)
-        code, probability = ask(self._other_profiles, text)
+        code, probability = self._first.ask(text, is_latin=False)
         return Detected(code, probability, "script")
 
     def _latin(
         self, text: str, *, letters: int, spoken: str | None, among: AbstractSet[str]
     ) -> Detected:
         if letters >= FOREIGN_CHARS:
-            code, probability = ask(self._latin_profiles, text)
+            code, probability = self._first.ask(text, is_latin=True)
             is_long_enough = letters >= LONG_CHARS or code not in OPINIONS
             if is_long_enough and probability >= CERTAIN_PROBABILITY:
                 return Detected(code, probability, "langdetect")
@@ -145,42 +132,6 @@ class LanguageDetector:
         if spoken in values and values[best] - values[spoken] < TIE:
             return Detected(spoken, round(values[spoken], 4), "locale")
         return Detected(best, round(values[best], 4), "lingua")
-
-
-def factory(profiles: Iterable[str]) -> DetectorFactory:
-    """langdetect with these profiles; the same text always gets the same answer."""
-    made = DetectorFactory()
-    made.load_json_profile(list(profiles))
-    made.set_seed(0)
-    return made
-
-
-def is_latin(profile: str) -> bool:
-    """Whether a language's profile has been made of Latin text mostly."""
-    counts: Counter[str] = Counter()
-    for piece, count in json.loads(profile)["freq"].items():
-        counts[script(piece[0])] += count
-    return counts.most_common(1)[0][0] == "LATIN"
-
-
-def ask(languages: DetectorFactory, text: str) -> tuple[str | None, float]:
-    """langdetect's answer to an open question, and its probability."""
-    detector: Detector = languages.create()
-    detector.append(text)
-    try:
-        best = detector.get_probabilities()
-    except LangDetectException:  # nothing its profiles know: digits, links, addresses
-        return None, 0.0
-    return (best[0].lang[:2], best[0].prob) if best else (None, 0.0)
-
-
-def count_scripts(text: str) -> Counter[str]:
-    """How many letters of each script the text has; other characters count for nothing."""
-    return Counter(name for char in text if char.isalpha() and (name := script(char)) in SCRIPTS)
-
-
-def script(letter: str) -> str:
-    return unicodedata.name(letter, "").split(" ")[0].split("-")[0]
 
 
 def name_of(tag: str) -> str:
