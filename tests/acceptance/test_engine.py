@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -136,6 +137,22 @@ def test_a_killed_engine_fails_what_runs_and_is_started_again(engine: Supervised
         assert time.monotonic() < deadline
         time.sleep(0.1)
     assert engine.generate(SHORT, deadline_s=60).text == "yes"
+
+
+def test_an_engine_started_again_has_all_processors_and_its_worker_leaves_one(
+    engine: SupervisedEngine,
+) -> None:
+    [loop] = [one for one in threading.enumerate() if one.name == "engine-loop"]
+    everywhere = os.sched_getaffinity(0)
+
+    assert engine.generate(SHORT, deadline_s=60).text == "yes"
+
+    assert loop.native_id is not None
+    assert os.sched_getscheduler(loop.native_id) == os.SCHED_BATCH
+    assert len(os.sched_getaffinity(loop.native_id)) == max(1, len(everywhere) - 1)
+    core = engine_process().pid
+    assert os.sched_getscheduler(core) == os.SCHED_OTHER
+    assert os.sched_getaffinity(core) == everywhere
 
 
 WORKER = """

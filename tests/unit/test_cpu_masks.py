@@ -64,15 +64,20 @@ def of_vllm() -> Any:
 
 
 class TellsOf(Teller):
-    def __init__(self, rows: list[int]) -> None:
-        self._of = rows
-        self.saw: list[tuple[torch.Tensor, Sequence[int]]] = []
+    """Of some rows; it knows what is allowed in those of `knows`."""
+
+    def __init__(self, rows: list[int], knows: dict[int, torch.Tensor] | None = None) -> None:
+        self._of, self._knows = rows, knows or {}
+        self.saw: dict[int, tuple[list[int], list[float]]] = {}
 
     def rows(self) -> list[int]:
         return self._of
 
-    def look(self, logits: torch.Tensor, rows: Sequence[int]) -> None:
-        self.saw.append((logits, rows))
+    def known(self, index: int) -> torch.Tensor | None:
+        return self._knows.get(index)
+
+    def keep(self, index: int, allowed: torch.Tensor, logits: "np.ndarray[Any, Any]") -> None:
+        self.saw[index] = allowed.tolist(), logits.tolist()
 
 
 def both(
@@ -149,7 +154,7 @@ def test_of_tokens_that_are_equally_likely_the_same_is_taken(highest: float) -> 
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32])
-@pytest.mark.parametrize("allowed", [0.01, 0.5, 1.0])
+@pytest.mark.parametrize("allowed", [0.0, 0.01, 0.5, 1.0])
 @pytest.mark.parametrize("shift", [0.0, -100.0])
 @pytest.mark.parametrize("told", [[], [0, 3]])
 def test_where_all_answers_are_greedy_the_sampler_finds_its_tokens_chosen(
@@ -166,7 +171,27 @@ def test_where_all_answers_are_greedy_the_sampler_finds_its_tokens_chosen(
     assert sampled.sampled_token_ids.dtype == torch.int32
     assert sampled.sampled_token_ids.tolist() == vllms.float().argmax(dim=1, keepdim=True).tolist()
     assert sampled.logprobs_tensors is None
-    assert teller.saw == [(ours, told)]
+    assert teller.saw == {row: possible(vllms[row]) for row in told}
+
+
+def possible(masked: torch.Tensor) -> tuple[list[int], list[float]]:
+    allowed = torch.isfinite(masked).nonzero().flatten()
+    return allowed.tolist(), masked[allowed].float().tolist()
+
+
+def test_no_mask_is_found_where_the_teller_knows_what_is_allowed() -> None:
+    grammars, logits = made_up(VOCABULARY, 0.5, torch.bfloat16, count=len(REQUESTS))
+    known = {REQUESTS.index("a"): torch.tensor([7, 11])}
+    teller = TellsOf([*known, REQUESTS.index("e")], known)
+
+    ours, _ = both(grammars, logits, greedy=True, teller=teller, names=ALL_WITH_GRAMMAR)
+
+    tokens = getattr(ours, cpu_masks.CHOSEN)
+    assert tokens[0] == 7 + 4 * int(logits[0, 11] > logits[0, 7])
+    assert teller.saw[0] == ([7, 11], logits[0, [7, 11]].float().tolist())
+    filled = dict(zip(ALL_WITH_GRAMMAR, (one.filled for one in grammars), strict=True))
+    assert filled["a"] == 0
+    assert filled["e"] == 1
 
 
 @pytest.mark.parametrize("greedy", [True, False])

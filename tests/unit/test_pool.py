@@ -1,22 +1,16 @@
 """The pool runs live tickets first, forgets what has not begun, and survives a broken task."""
 
-import os
 import threading
 from typing import Any
 
 from worker.dispatch.pool import LiveFirstPool
 
 
-def scheduled() -> tuple[int, set[int]]:
-    """How this thread is scheduled, and on which processors."""
-    return os.sched_getscheduler(0), os.sched_getaffinity(0)
-
-
 class Work:
     """Tasks for a pool of one thread, and the order in which they ran."""
 
     def __init__(self) -> None:
-        self.pool, self.ran, self.scheduled = LiveFirstPool(limit=1), list[str](), list[int]()
+        self.pool, self.ran = LiveFirstPool(limit=1), list[str]()
         self.gate, self.began = threading.Event(), threading.Event()
         self.pool.start()
         self.put("first", wait=True)
@@ -30,7 +24,6 @@ class Work:
                 self.began.set()
                 self.gate.wait(10)
             self.ran.append(name)
-            self.scheduled.append(scheduled())
             if name == "broken":
                 raise ZeroDivisionError
 
@@ -75,15 +68,3 @@ def test_a_task_that_fails_does_not_cost_the_pool_its_thread() -> None:
     work.put("next")
 
     assert work.finish() == ["first", "broken", "next"]
-
-
-def test_a_task_waits_for_a_free_processor_and_leaves_one_alone() -> None:
-    (policy, processors), work = scheduled(), Work()
-
-    work.finish()
-
-    [(its_policy, its_processors)] = work.scheduled
-    assert its_policy == os.SCHED_BATCH
-    assert its_processors < processors or len(processors) == 1
-    assert len(its_processors) == max(1, len(processors) - 1)
-    assert scheduled() == (policy, processors)  # what started the pool goes on as before

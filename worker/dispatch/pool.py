@@ -4,8 +4,6 @@ Celery's own thread pool runs messages in the order in which they came. A worker
 of time from each queue, and a live ticket must not wait behind those.
 """
 
-import contextlib
-import os
 import threading
 from collections.abc import Callable
 from functools import partial
@@ -72,7 +70,6 @@ class LiveFirstPool(BasePool):  # type: ignore[misc]  # Celery has no types
             thread.join()
 
     def _work(self) -> None:
-        let_the_engine_go_first()
         while True:
             _, _, job = self._waiting.get()
             if job is None:
@@ -81,18 +78,6 @@ class LiveFirstPool(BasePool):  # type: ignore[misc]  # Celery has no types
                 job()
             except Exception:  # one message must not cost the pool a thread
                 log.exception("task_failed")
-
-
-def let_the_engine_go_first() -> None:
-    """Have this thread, on Linux, never interrupt another that runs, and leave one processor alone.
-
-    Where there are few, the engine was put on the same one, and all its sequences waited. It is
-    bound to none itself: it soon is where nobody else is, and so are those of several workers.
-    """
-    with contextlib.suppress(AttributeError, OSError):  # another system, or not allowed here
-        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
-        if others := sorted(os.sched_getaffinity(0))[:-1]:
-            os.sched_setaffinity(0, others)
 
 
 def rank(task_args: tuple[Any, ...]) -> int:

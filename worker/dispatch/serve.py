@@ -24,6 +24,7 @@ from worker.database import UNAVAILABLE, reason, transaction
 from worker.dispatch.celery_app import PATIENT_QUEUES
 from worker.dispatch.pool import LiveFirstPool
 from worker.dispatch.runtime import Runtime
+from worker.engine.processors import let_the_engine_go_first
 from worker.engine.supervised import SupervisedEngine
 from worker.tickets import store
 
@@ -78,6 +79,7 @@ class Service:
             signal.signal(number, self._on_signal)
         tending = threading.Thread(target=self._tend, name="tend", daemon=True)
         tending.start()
+        let_the_engine_go_first()
         try:
             self._worker.start()
         finally:

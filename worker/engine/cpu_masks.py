@@ -123,12 +123,12 @@ def hold(
 ) -> None:
     """Forbid, in place, what the grammars of these requests do not allow, where it may be chosen.
 
-    `logits` are (sequences, vocabulary). If all of them are greedy, `CHOSEN` says their tokens,
-    and the tellers have seen them: vLLM's sampler, which shows them logits, is passed over.
+    `logits` are (sequences, vocabulary). If all of them are greedy, they stay as they are, `CHOSEN`
+    says their tokens, and the tellers have seen what may be chosen: vLLM's sampler, which shows
+    them logits, is passed over.
     """
     numbers = as_integers(logits)
-    looks = [(teller, teller.rows()) for teller in tellers(batch.logitsprocs)]
-    told = {row for _, looked_at in looks for row in looked_at}
+    told = {row: teller for teller in tellers(batch.logitsprocs) for row in teller.rows()}
     likeliest = numbers.argmax(axis=1)
     is_certain = (numbers[np.arange(len(numbers)), likeliest] > 0).tolist()
     tokens = likeliest.tolist()
@@ -140,14 +140,34 @@ def hold(
         (held if may_be_held else masked).append((row, grammar))
     accepted = accept([(cast("AheadGrammar", grammar), tokens[row]) for row, grammar in held])
     masked += [one for one, is_accepted in zip(held, accepted, strict=True) if not is_accepted]
-    for row, grammar in masked:
-        mask_row(numbers[row], lowest(logits.dtype), grammar, wanted.vocabulary)
     if sum(is_greedy for _, _, is_greedy in rows) == len(tokens):
-        for row, _ in masked:
-            tokens[row] = int(logits[row].float().numpy().argmax())
-        for teller, looked_at in looks:
-            teller.look(logits, looked_at)
+        for row, grammar in masked:
+            tokens[row] = choose(logits[row], grammar, wanted.vocabulary, row, told.get(row))
         setattr(logits, CHOSEN, tokens)
+    else:
+        for row, grammar in masked:
+            mask_row(numbers[row], lowest(logits.dtype), grammar, wanted.vocabulary)
+
+
+def choose(
+    logits: torch.Tensor,
+    grammar: "StructuredOutputGrammar",
+    vocabulary: int,
+    row: int,
+    teller: Teller | None,
+) -> int:
+    """The likeliest token that a row's grammar allows; its teller, if it has one, sees them all.
+
+    A teller knows what is allowed after a beginning that it has met before: no mask is found then.
+    """
+    allowed = teller.known(row) if teller else None
+    if allowed is None:
+        forbidden = forbidden_tokens(grammar, vocabulary)[: len(logits)]
+        allowed = torch.from_numpy(np.flatnonzero(~forbidden))
+    values = logits.take(allowed).float().numpy()
+    if teller:
+        teller.keep(row, allowed, values)
+    return int(allowed[values.argmax()]) if len(values) else 0  # as of equals the first is taken
 
 
 def rows_under_grammars(
@@ -210,11 +230,17 @@ def lowest(dtype: torch.dtype) -> int:
 def mask_row(
     row: Numbers, forbid: int, grammar: "StructuredOutputGrammar", vocabulary: int
 ) -> None:
-    """Lay a grammar's mask over one row of logits: each byte of it is looked up as eight truths."""
+    """Lay a grammar's mask over one row of logits."""
+    forbidden = forbidden_tokens(grammar, vocabulary)[: len(row)]
+    np.copyto(row[: len(forbidden)], forbid, where=forbidden)
+
+
+def forbidden_tokens(grammar: "StructuredOutputGrammar", vocabulary: int) -> Numbers:
+    """For each token whether the grammar forbids it: each byte of its mask is eight truths."""
     mask = empty_mask(vocabulary)
     grammar.fill_bitmask(mask, 0)
-    forbidden = FORBIDDEN.take(mask.numpy().view(np.uint8)[0]).view(bool)[: len(row)]
-    np.copyto(row[: len(forbidden)], forbid, where=forbidden)
+    forbidden: Numbers = FORBIDDEN.take(mask.numpy().view(np.uint8)[0]).view(bool)
+    return forbidden
 
 
 @cache

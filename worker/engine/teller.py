@@ -34,21 +34,32 @@ if TYPE_CHECKING:
     from vllm.v1.sample.logits_processor import BatchUpdate
 
 Values = np.ndarray[Any, Any]
+KNOWN = 4096
+"""Beginnings of answers whose next tokens are remembered: labels have few values."""
 
 
 @dataclass(slots=True)
 class Row:
-    """A request in the batch whose labels are not over: what it wants and has written.
+    """A request in the batch whose labels are not over: what it wants, may write and has written.
 
     `marks` are the quotation marks in the first `read` tokens of what it has written; `seen`, by
     place, the tokens that its values so far could have been written with, and their logits.
     """
 
     wanted: Wanted
+    grammar: object
     written: Sequence[int]
     read: int = 0
     marks: int = 0
     seen: dict[int, tuple[Values, Values]] = field(default_factory=dict)
+
+    def so_far(self) -> tuple[object, ...]:
+        """What decides which tokens are allowed next."""
+        return (self.grammar, *self.written)
+
+    def see(self, allowed: Values, logits: Values) -> None:
+        # A prompt that is read in parts comes by more than once; the last time counts.
+        self.seen[len(self.written)] = allowed, logits
 
 
 class Teller(LogitsProcessor):
@@ -58,6 +69,7 @@ class Teller(LogitsProcessor):
         tokenizer = cached_tokenizer_from_config(config.model_config)
         self._marks_in = cache(lambda token: tokenizer.decode([token]).count(MARK))
         self._rows: dict[int, Row] = {}
+        self._known: dict[tuple[object, ...], torch.Tensor] = {}
         self._connection: Connection | None = None
 
     def is_argmax_invariant(self) -> bool:
@@ -74,16 +86,23 @@ class Teller(LogitsProcessor):
                 self._tell(gone)
 
     def apply(self, logits: torch.Tensor) -> torch.Tensor:
-        self.look(logits, self.rows())
+        """Keep what may be written next; `logits` are (sequences, vocabulary) under their masks."""
+        for index in self.rows():
+            values = logits[index].float().numpy()
+            allowed = np.flatnonzero(values > -math.inf)
+            self._rows[index].see(allowed, values[allowed])
         return logits
 
-    def look(self, logits: torch.Tensor, rows: Sequence[int]) -> None:
-        """Keep what these rows' next tokens may be; `logits` are (sequences, vocabulary)."""
-        for index in rows:
-            one, values = self._rows[index], logits[index].float().numpy()
-            allowed = np.flatnonzero(values > -math.inf)
-            # A prompt that is read in parts comes by more than once; the last time counts.
-            one.seen[len(one.written)] = allowed, values[allowed]
+    def known(self, index: int) -> torch.Tensor | None:
+        """The ids that a row's grammar allows now, if it did after the same tokens before."""
+        return self._known.get(self._rows[index].so_far())
+
+    def keep(self, index: int, allowed: torch.Tensor, logits: Values) -> None:
+        """What `apply` keeps, from who knows what is allowed; it is `known` from now on."""
+        if len(self._known) >= KNOWN:
+            self._known.clear()
+        self._known[self._rows[index].so_far()] = allowed
+        self._rows[index].see(allowed.numpy(), logits)
 
     def rows(self) -> list[int]:
         """The rows of which this step's probabilities are wanted; those that are over are told."""
@@ -115,4 +134,9 @@ class Teller(LogitsProcessor):
 
 def row(params: SamplingParams, _prompt: list[int] | None, written: list[int]) -> Row | None:
     asked: dict[str, Any] = (params.extra_args or {}).get(NAME) or {}
-    return Row(Wanted(**asked), written) if asked else None
+    return Row(Wanted(**asked), grammar_of(params), written) if asked else None
+
+
+def grammar_of(params: SamplingParams) -> object:
+    """What stands for a request's grammar: equal where grammars are; other kinds equal none."""
+    return (params.structured_outputs and params.structured_outputs.grammar) or object()

@@ -12,6 +12,10 @@ from langdetect.lang_detect_exception import LangDetectException
 from worker.triage.scripts import script
 
 PROFILES = Path(langdetect.__file__).parent / "profiles"
+TRIALS = 3
+"""How often the languages are weighed, each time by other pieces of the text; the mean counts.
+langdetect's 7 tell all 10,757 texts of `bench language` the same language, in half as much again
+of the time."""
 
 
 class FirstOpinion:
@@ -27,6 +31,7 @@ class FirstOpinion:
     def ask(self, text: str, *, is_latin: bool) -> tuple[str | None, float]:
         """The language of a text in Latin or in other letters, and its probability."""
         detector: Detector = self._languages[is_latin].create()
+        detector.n_trial = TRIALS
         detector.append(text)
         try:
             best = detector.get_probabilities()
