@@ -48,6 +48,23 @@ def test_an_unknown_key_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert "own.toml: max_num_seq" in start_a_worker(name, monkeypatch)
 
 
+def test_a_narrow_terminal_shows_every_profiles_name_whole(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+
+    listed = CliRunner().invoke(app, ["profile", "list"]).output
+
+    assert set(profile_names()) <= {line.split(" ")[0] for line in listed.splitlines()}
+
+
+@pytest.mark.parametrize("model", ["nemo", "llama", "phi-3-medium", "qwen"])
+def test_every_model_comes_in_awq_and_in_fp8(model: str) -> None:
+    weights = {load_profile(name).quantization for name in profile_names() if model in name}
+
+    assert weights == {"awq_marlin", "fp8"}
+
+
 def test_a_value_that_makes_no_sense_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.text import Text
 
 from worker.cli.by_hand import AsJson
 from worker.cli.tables import plain_table
@@ -24,13 +25,15 @@ def list_(as_json: AsJson = False) -> None:
     if as_json:
         typer.echo(json.dumps([one.model_dump(mode="json") for one in profiles]))
         return
-    table = plain_table("profile", "weights", "context", "at once", "least card", "takes", "model")
+    table = plain_table("profile", "weights", "context", "at once", "card", "takes", "model")
+    for column in table.columns[:-1]:
+        column.no_wrap = True
     for one in profiles:
         plan = one.plan
         table.add_row(
             one.name, one.quantization, f"{one.max_model_len:,}", str(one.max_num_seqs),
             f"{plan.card_gb:g} GB" if plan else "any", f"{plan.total_gb:.1f} GB" if plan else "–",
-            one.model,
+            Text(one.model, no_wrap=True, overflow="ellipsis"),  # `show` has it whole
         )  # fmt: skip
     Console(soft_wrap=True).print(table)
 
@@ -129,7 +132,7 @@ def tell(made: Plan, profiles: list[str]) -> None:
     shape = made.shape
     table = plain_table("", "GB", "")
     for what, gb, why in (
-        ("weights", made.weights_gb, f"{shape.parameters / 1e9:.1f} billion in {made.precision}"),
+        ("weights", made.weights_gb, f"{shape.parameters / 1e9:.3g} billion in {made.precision}"),
         ("KV cache", made.kv_gb, f"{made.context:,} tokens × {shape.kv_bytes(made.cache):,} bytes"),
         ("activations", ACTIVATIONS_GB, ""),
         ("overhead", OVERHEAD_GB, "CUDA and the runtime"),
