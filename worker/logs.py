@@ -6,8 +6,8 @@ import sys
 import structlog
 from structlog.typing import Processor
 
-CHATTY = ("celery", "kombu", "httpx", "uvicorn")
-"""Libraries that log a line for every message or request; ours say it with the ticket's id."""
+CHATTY = ("celery", "kombu", "httpx", "uvicorn", "alembic.runtime.plugins")
+"""Libraries that log each message, request or import; ours say it with the ticket's id."""
 
 
 def configure(level: str) -> None:

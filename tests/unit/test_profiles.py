@@ -45,7 +45,30 @@ def test_a_profile_of_ones_own_is_a_file(tmp_path: Path) -> None:
 def test_an_unknown_key_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     name = profile(tmp_path, "max_num_seqs", "max_num_sequences")
 
-    assert "own.toml: max_num_seq" in start_a_worker(name, monkeypatch)
+    said = start_a_worker(name, monkeypatch)
+
+    assert "own.toml: max_num_sequences: there is no such key (did you mean max_num_seqs?)" in said
+    assert "; max_num_seqs: Field required" in said
+
+
+def test_a_key_unlike_all_others_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = profile(tmp_path, "seed = 0", "seed = 0\nquux = 1")
+
+    said = start_a_worker(name, monkeypatch)
+
+    assert said.endswith("own.toml: sampling.quux: there is no such key")
+
+
+def test_a_size_of_a_model_that_nobody_knows_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    size = '[size]\nmodel = "gpt-5"\nprecision = "awq"\ncard_gb = 24\n\n[sampling]'
+    name = profile(tmp_path, "[sampling]", size)
+
+    said = start_a_worker(name, monkeypatch)
+
+    assert "own.toml: size.model: " in said
+    assert "one of nemo-12b, " in said
 
 
 def test_a_narrow_terminal_shows_every_profiles_name_whole(

@@ -197,7 +197,8 @@ class ServerEngine:
             found = (str(served["id"]), int(served["max_model_len"]), version.json()["version"])
         except (ValueError, KeyError, TypeError) as error:
             raise SettingsError(
-                f"TRIAGE_SERVERS: {where} does not speak the API of `vllm serve`"
+                f"TRIAGE_SERVERS: {where} does not speak the API of `vllm serve`: start there what "
+                f"`triage profile command {self.profile.name}` prints"
             ) from error
         name = str(served.get("root") or served["id"])
         if name.rstrip("/").rpartition("/")[2] != self.profile.model.rstrip("/").rpartition("/")[2]:

@@ -1,9 +1,10 @@
 """Engine profiles: which model runs how. One TOML file each, checked when read."""
 
 import tomllib
+from difflib import get_close_matches
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from worker.engine.memory import Plan, Precision, known_shapes
 from worker.errors import SettingsError
@@ -28,6 +29,13 @@ class Size(BaseModel):
     model: str
     precision: Precision
     card_gb: float = Field(gt=0)
+
+    @field_validator("model")
+    @classmethod
+    def is_known(cls, model: str) -> str:
+        if model not in known_shapes():
+            raise ValueError(f"no model of that name: it is one of {', '.join(known_shapes())}")
+        return model
 
 
 class Profile(BaseModel):
@@ -77,6 +85,9 @@ class Profile(BaseModel):
         return str(local) if local.is_dir() else self.model
 
 
+KEYS = [key for part in (Profile, Size, Sampling) for key in part.model_fields]
+
+
 def load_profile(name: str) -> Profile:
     """Read the profile of this name, or the file if it ends in `.toml`; `auto` takes what the
     machine can run.
@@ -95,11 +106,23 @@ def load_profile(name: str) -> Profile:
     try:
         return Profile.model_validate({"name": path.stem, **tomllib.loads(path.read_text())})
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        place = ".".join(map(str, first["loc"]))
-        raise SettingsError(f"{path}: {place}: {first['msg']}") from error
+        raise SettingsError(f"{path}: {'; '.join(mistakes(error))}") from error
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"{path}: {error}") from error
+
+
+def mistakes(error: ValidationError) -> list[str]:
+    """What is wrong in a profile's file: keys that there are not first, as one may be misspelt."""
+    unknown, other = list[str](), list[str]()
+    for one in error.errors(include_url=False):
+        place = ".".join(map(str, one["loc"]))
+        if one["type"] != "extra_forbidden":
+            other.append(f"{place}: {one['msg']}")
+            continue
+        known = get_close_matches(str(one["loc"][-1]), KEYS, n=1)
+        meant = f" (did you mean {known[0]}?)" if known else ""
+        unknown.append(f"{place}: there is no such key{meant}")
+    return unknown + other
 
 
 def profile_names() -> tuple[str, ...]:
