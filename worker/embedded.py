@@ -14,6 +14,7 @@ from platformdirs import user_runtime_path
 
 from worker import logs
 from worker.part import STOP_OTHERS_S, Part
+from worker.processors import keep_off_the_last
 
 log = logs.get(__name__)
 
@@ -43,6 +44,7 @@ class EmbeddedPostgres:
 
         directory.mkdir(exist_ok=True)
         self._server = get_server(directory, cleanup_mode=None)  # we stop it, once
+        keep_off_the_last(self.pid)
         self.url = str(self._server.get_uri()).replace("postgresql://", "postgresql+psycopg://", 1)
         log.info("postgres_started", directory=str(directory))
 
@@ -68,6 +70,7 @@ class EmbeddedPostgres:
             command = [sys.executable, "-c", START_POSTGRES, str(self._server.pgdata)]
             subprocess.run(command, check=True, capture_output=True, timeout=START_S)  # noqa: S603
             self._server.ensure_postgres_running()  # finds it running
+            keep_off_the_last(self.pid)
         except (AssertionError, subprocess.SubprocessError) as error:
             log.warning("postgres_not_yet", error=type(error).__name__)
 

@@ -213,7 +213,7 @@ def test_what_is_kept_is_told_as_what_is_looked_up(listener: Listener, teller: T
     logits, wanted, written = random_logits(1), listener.expect(1), list(FIELD)
     teller.update_state(joined((0, asking(wanted), written)))
 
-    teller.keep(0, torch.tensor([1, 4]), logits[0, [1, 4]].numpy())
+    teller.keep(0, np.array([1, 4]), logits[0, [1, 4]].numpy())
     end_of_label(teller, written)
     told = listener.collect(wanted, [3])[3]
 
@@ -247,7 +247,7 @@ def test_what_is_allowed_is_known_after_the_same_tokens_under_the_same_grammar(
     wanted = Wanted("nowhere", key=1, labels=1)
     rows = [(0, asking(wanted, before), list(FIELD)), (1, asking(wanted, forced), list(written))]
     teller.update_state(joined(*rows))
-    allowed = torch.tensor([1, 4])
+    allowed = np.array([1, 4])
 
     teller.keep(0, allowed, np.zeros(2, np.float32))
 
@@ -263,7 +263,7 @@ def test_no_more_is_remembered_than_there_is_room_for(
     teller.update_state(joined((0, asking(Wanted("nowhere", key=1, labels=1), forced), written)))
 
     for _ in range(3):
-        teller.keep(0, torch.tensor([1]), np.zeros(1, np.float32))
+        teller.keep(0, np.array([1]), np.zeros(1, np.float32))
         written.append(WORD)
 
     known = []

@@ -15,6 +15,7 @@ import torch
 
 from worker.engine import cpu_masks
 from worker.engine.ahead import AheadGrammar
+from worker.engine.cpu_masks import Numbers
 from worker.engine.teller import Teller
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # torch and vLLM warn while they are imported
@@ -66,17 +67,17 @@ def of_vllm() -> Any:
 class TellsOf(Teller):
     """Of some rows; it knows what is allowed in those of `knows`."""
 
-    def __init__(self, rows: list[int], knows: dict[int, torch.Tensor] | None = None) -> None:
+    def __init__(self, rows: list[int], knows: dict[int, Numbers] | None = None) -> None:
         self._of, self._knows = rows, knows or {}
         self.saw: dict[int, tuple[list[int], list[float]]] = {}
 
     def rows(self) -> list[int]:
         return self._of
 
-    def known(self, index: int) -> torch.Tensor | None:
+    def known(self, index: int) -> Numbers | None:
         return self._knows.get(index)
 
-    def keep(self, index: int, allowed: torch.Tensor, logits: "np.ndarray[Any, Any]") -> None:
+    def keep(self, index: int, allowed: Numbers, logits: Numbers) -> None:
         self.saw[index] = allowed.tolist(), logits.tolist()
 
 
@@ -181,7 +182,7 @@ def possible(masked: torch.Tensor) -> tuple[list[int], list[float]]:
 
 def test_no_mask_is_found_where_the_teller_knows_what_is_allowed() -> None:
     grammars, logits = made_up(VOCABULARY, 0.5, torch.bfloat16, count=len(REQUESTS))
-    known = {REQUESTS.index("a"): torch.tensor([7, 11])}
+    known = {REQUESTS.index("a"): np.array([7, 11])}
     teller = TellsOf([*known, REQUESTS.index("e")], known)
 
     ours, _ = both(grammars, logits, greedy=True, teller=teller, names=ALL_WITH_GRAMMAR)
@@ -223,6 +224,16 @@ def test_rows_of_which_probabilities_are_told_get_their_masks() -> None:
 
     assert torch.equal(ours[told], vllms[told])
     assert [one.filled for one in grammars[1::2]] == [1, 1]
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32])
+def test_integers_become_the_logits_that_they_are(dtype: torch.dtype) -> None:
+    logits = torch.tensor([0.0, -0.0, 1.5, -2.25, 1e-7, 3e4, -torch.inf]).to(dtype)
+
+    floats = cpu_masks.as_floats(cpu_masks.as_integers(logits), dtype)
+
+    assert floats.dtype == np.float32
+    assert floats.tolist() == logits.float().tolist()
 
 
 def test_after_the_grammars_end_everything_goes() -> None:

@@ -1,15 +1,29 @@
-"""What a worker leaves to its engine: it interrupts nobody, and stays off one processor."""
+"""What an engine on a CPU has to itself: its worker interrupts nobody and leaves one alone."""
 
 import os
-from collections.abc import Callable
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TypeVar
 
 import pytest
 
-from worker.engine import processors
+from worker import processors
 
 Result = TypeVar("Result")
+ALL = os.sched_getaffinity(0)
+ALL_BUT_THE_LAST = ALL - {max(ALL)} or ALL
+ALL_BUT_THE_FIRST = ALL - {min(ALL)} or ALL
+ENGINE = """
+import os, sys, threading
+if "bound" in sys.argv:
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+threading.Thread(target=sys.stdin.read, daemon=True).start()
+print(threading.enumerate()[1].native_id, flush=True)
+sys.stdin.read()
+"""
 
 
 def scheduled() -> tuple[int, set[int]]:
@@ -27,14 +41,13 @@ def standing_back() -> tuple[int, set[int]]:
     return scheduled()
 
 
-def test_a_thread_waits_for_a_free_processor_and_leaves_one_alone() -> None:
+def test_a_thread_waits_for_a_free_processor_and_leaves_the_last_one() -> None:
     before = scheduled()
 
     policy, its_processors = in_a_thread(standing_back)
 
     assert policy == os.SCHED_BATCH
-    assert its_processors < before[1] or len(before[1]) == 1
-    assert len(its_processors) == max(1, len(before[1]) - 1)
+    assert its_processors == ALL_BUT_THE_LAST
     assert scheduled() == before  # others go on as they did
 
 
@@ -55,3 +68,45 @@ def test_where_it_is_not_allowed_everything_stays(monkeypatch: pytest.MonkeyPatc
     before = scheduled()
 
     assert in_a_thread(standing_back) == before
+
+
+@contextmanager
+def engine(*words: str) -> Iterator[tuple[int, int]]:
+    """A process with two threads, and their ids; the first is its main one."""
+    with subprocess.Popen(
+        [sys.executable, "-c", ENGINE, *words], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout
+        yield process.pid, int(process.stdout.readline())
+        process.kill()
+
+
+def test_an_engine_computes_where_nothing_else_of_it_runs() -> None:
+    with engine() as (main, other):
+        processors.give_one_to(main)
+
+        assert os.sched_getaffinity(main) == ALL_BUT_THE_FIRST
+        assert os.sched_getaffinity(other) == ALL_BUT_THE_LAST
+
+
+@pytest.mark.skipif(len(ALL) < 2, reason="there is but one")
+def test_a_thread_that_somebody_has_bound_stays_where_it_is() -> None:
+    with engine("bound") as (main, other):
+        processors.give_one_to(main)
+
+        assert os.sched_getaffinity(main) == os.sched_getaffinity(other) == {min(ALL)}
+
+
+def test_a_process_is_kept_off_the_last_with_all_its_threads() -> None:
+    with engine() as ids:
+        processors.keep_off_the_last(ids[0])
+
+        assert [os.sched_getaffinity(one) for one in ids] == [ALL_BUT_THE_LAST] * 2
+
+
+def test_a_process_that_has_ended_is_nobodys_trouble() -> None:
+    with engine() as (main, _):
+        pass
+
+    processors.give_one_to(main)
+    processors.keep_off_the_last(main)

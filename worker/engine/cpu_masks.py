@@ -142,7 +142,13 @@ def hold(
     masked += [one for one, is_accepted in zip(held, accepted, strict=True) if not is_accepted]
     if sum(is_greedy for _, _, is_greedy in rows) == len(tokens):
         for row, grammar in masked:
-            tokens[row] = choose(logits[row], grammar, wanted.vocabulary, row, told.get(row))
+            teller = told.get(row)
+            # What was allowed after the same beginning before still is: no mask is found then.
+            allowed = teller.known(row) if teller else None
+            if allowed is None:
+                forbidden = forbidden_tokens(grammar, wanted.vocabulary)[: numbers.shape[1]]
+                allowed = np.flatnonzero(~forbidden)
+            tokens[row] = choose(row, numbers[row], logits.dtype, allowed, teller)
         setattr(logits, CHOSEN, tokens)
     else:
         for row, grammar in masked:
@@ -150,21 +156,10 @@ def hold(
 
 
 def choose(
-    logits: torch.Tensor,
-    grammar: "StructuredOutputGrammar",
-    vocabulary: int,
-    row: int,
-    teller: Teller | None,
+    row: int, logits: Numbers, dtype: torch.dtype, allowed: Numbers, teller: Teller | None
 ) -> int:
-    """The likeliest token that a row's grammar allows; its teller, if it has one, sees them all.
-
-    A teller knows what is allowed after a beginning that it has met before: no mask is found then.
-    """
-    allowed = teller.known(row) if teller else None
-    if allowed is None:
-        forbidden = forbidden_tokens(grammar, vocabulary)[: len(logits)]
-        allowed = torch.from_numpy(np.flatnonzero(~forbidden))
-    values = logits.take(allowed).float().numpy()
+    """The likeliest of a row's allowed tokens; its teller, if it has one, sees them all."""
+    values = as_floats(logits.take(allowed), dtype)
     if teller:
         teller.keep(row, allowed, values)
     return int(allowed[values.argmax()]) if len(values) else 0  # as of equals the first is taken
@@ -219,6 +214,13 @@ def as_integers(logits: torch.Tensor) -> Numbers:
     So where one is, the first of the largest is the one that torch's `argmax` documents to find.
     """
     return logits.view({2: torch.int16, 4: torch.int32}[logits.itemsize]).numpy()
+
+
+def as_floats(numbers: Numbers, dtype: torch.dtype) -> Numbers:
+    """What `as_integers` shows of such logits, in 32 bits; torch takes several times as long."""
+    if dtype == torch.bfloat16:
+        return (numbers.astype(np.int32) << 16).view(np.float32)
+    return numbers.view({2: np.float16, 4: np.float32}[dtype.itemsize]).astype(np.float32)
 
 
 @cache

@@ -69,7 +69,7 @@ class Teller(LogitsProcessor):
         tokenizer = cached_tokenizer_from_config(config.model_config)
         self._marks_in = cache(lambda token: tokenizer.decode([token]).count(MARK))
         self._rows: dict[int, Row] = {}
-        self._known: dict[tuple[object, ...], torch.Tensor] = {}
+        self._known: dict[tuple[object, ...], Values] = {}
         self._connection: Connection | None = None
 
     def is_argmax_invariant(self) -> bool:
@@ -93,16 +93,16 @@ class Teller(LogitsProcessor):
             self._rows[index].see(allowed, values[allowed])
         return logits
 
-    def known(self, index: int) -> torch.Tensor | None:
+    def known(self, index: int) -> Values | None:
         """The ids that a row's grammar allows now, if it did after the same tokens before."""
         return self._known.get(self._rows[index].so_far())
 
-    def keep(self, index: int, allowed: torch.Tensor, logits: Values) -> None:
+    def keep(self, index: int, allowed: Values, logits: Values) -> None:
         """What `apply` keeps, from who knows what is allowed; it is `known` from now on."""
         if len(self._known) >= KNOWN:
             self._known.clear()
         self._known[self._rows[index].so_far()] = allowed
-        self._rows[index].see(allowed.numpy(), logits)
+        self._rows[index].see(allowed, logits)
 
     def rows(self) -> list[int]:
         """The rows of which this step's probabilities are wanted; those that are over are told."""

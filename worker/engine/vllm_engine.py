@@ -6,6 +6,7 @@ hold tickets hand their requests over and wait. Requests join the running batch 
 """
 
 import asyncio
+import multiprocessing
 import os
 import threading
 import time
@@ -15,13 +16,12 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, cast
 from uuid import uuid4
 
-from worker import logs
+from worker import logs, processors
 from worker.engine.alternatives import MARK, NAME, Listener, Wanted, value_places
 from worker.engine.arguments import engine_arguments
 from worker.engine.contract import Generation, Identity, Request, Token
 from worker.engine.machine import Machine, this_machine
 from worker.engine.preflight import refuse_what_cannot_start
-from worker.engine.processors import let_the_engine_go_first
 from worker.engine.profiles import Profile
 from worker.engine.tokens import PromptEncoder
 from worker.engine.told import ToldBeside, ToldByVllm
@@ -71,7 +71,11 @@ class VllmEngine:
         # With a GPU vLLM's own log-probabilities cost it nothing that the step would wait for.
         told_beside = not machine.has_gpu
         self._llm: AsyncLLM = self._on_loop(load(profile, told_beside=told_beside)).result()
-        self._loop.call_soon_threadsafe(let_the_engine_go_first)
+        self._loop.call_soon_threadsafe(processors.let_the_engine_go_first)
+        if not machine.has_gpu:
+            for core in multiprocessing.active_children():
+                assert core.pid  # it has started
+                processors.give_one_to(core.pid)
         self._listener = Listener() if told_beside else None
         self.identity = identity(profile, machine)
         log.info("engine_started", profile=profile.name, seconds=time.monotonic() - started)
