@@ -15,7 +15,7 @@ import torch
 
 from worker.engine import cpu_masks
 from worker.engine.ahead import AheadGrammar
-from worker.engine.cpu_masks import Numbers
+from worker.engine.logits import Numbers, as_floats, as_integers
 from worker.engine.teller import Teller
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # torch and vLLM warn while they are imported
@@ -230,7 +230,7 @@ def test_rows_of_which_probabilities_are_told_get_their_masks() -> None:
 def test_integers_become_the_logits_that_they_are(dtype: torch.dtype) -> None:
     logits = torch.tensor([0.0, -0.0, 1.5, -2.25, 1e-7, 3e4, -torch.inf]).to(dtype)
 
-    floats = cpu_masks.as_floats(cpu_masks.as_integers(logits), dtype)
+    floats = as_floats(as_integers(logits), dtype)
 
     assert floats.dtype == np.float32
     assert floats.tolist() == logits.float().tolist()

@@ -89,7 +89,6 @@ def test_an_engine_computes_where_nothing_else_of_it_runs() -> None:
         assert os.sched_getaffinity(other) == ALL_BUT_THE_LAST
 
 
-@pytest.mark.skipif(len(ALL) < 2, reason="there is but one")
 def test_a_thread_that_somebody_has_bound_stays_where_it_is() -> None:
     with engine("bound") as (main, other):
         processors.give_one_to(main)

@@ -25,6 +25,12 @@ def profile(folder: Path, old: str = "", new: str = "") -> str:
     return str(path)
 
 
+def sized(folder: Path, model: str, precision: str) -> str:
+    """The demonstration's profile, said to be of this model, for a card of 24 GB."""
+    size = f'[size]\nmodel = "{model}"\nprecision = "{precision}"\ncard_gb = 24\n\n[sampling]'
+    return profile(folder, "[sampling]", size)
+
+
 def start_a_worker(name: str, monkeypatch: pytest.MonkeyPatch) -> str:
     """The one line with which a worker refuses to start; no database is asked before."""
     monkeypatch.setenv("TRIAGE_PROFILE", name)
@@ -62,8 +68,7 @@ def test_a_key_unlike_all_others_is_named(tmp_path: Path, monkeypatch: pytest.Mo
 def test_a_size_of_a_model_that_nobody_knows_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    size = '[size]\nmodel = "gpt-5"\nprecision = "awq"\ncard_gb = 24\n\n[sampling]'
-    name = profile(tmp_path, "[sampling]", size)
+    name = sized(tmp_path, "gpt-5", "awq")
 
     said = start_a_worker(name, monkeypatch)
 
@@ -105,8 +110,7 @@ def test_a_file_that_is_no_toml_is_named(tmp_path: Path, monkeypatch: pytest.Mon
 def test_a_model_that_does_not_fit_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    size = '[size]\nmodel = "nemo-12b"\nprecision = "fp16"\ncard_gb = 24\n\n[sampling]'
-    name = profile(tmp_path, "[sampling]", size)
+    name = sized(tmp_path, "nemo-12b", "fp16")
 
     said = start_a_worker(name, monkeypatch)
 

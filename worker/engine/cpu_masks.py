@@ -20,6 +20,7 @@ import torch
 from xgrammar import allocate_token_bitmask
 
 from worker.engine.ahead import AheadGrammar, accept
+from worker.engine.logits import Numbers, as_floats, as_integers, lowest
 from worker.engine.teller import Teller
 
 if TYPE_CHECKING:
@@ -37,7 +38,6 @@ IN_ONE_PROCESS = "uni"
 """vLLM's word for an executor that runs the model in the scheduler's own process."""
 CHOSEN = "chosen_tokens"
 """The attribute of logits, from which nothing has to be sampled any more, with each row's token."""
-Numbers = np.ndarray[Any, Any]
 Row = tuple[int, "StructuredOutputGrammar"]
 BYTES = np.arange(256, dtype=np.uint8)
 FORBIDDEN = (np.unpackbits(BYTES[:, None], axis=1, bitorder="little") == 0).view("V8").ravel()
@@ -206,27 +206,6 @@ def is_greedy(asked: "SamplingParams") -> bool:
 def tellers(processors: "LogitsProcessors") -> Iterator[Teller]:
     """Those who tell probabilities: they are those under the mask."""
     return (one for one in processors.non_argmax_invariant if isinstance(one, Teller))
-
-
-def as_integers(logits: torch.Tensor) -> Numbers:
-    """The same memory: numbers that are positive are ordered as integers of their size are.
-
-    So where one is, the first of the largest is the one that torch's `argmax` documents to find.
-    """
-    return logits.view({2: torch.int16, 4: torch.int32}[logits.itemsize]).numpy()
-
-
-def as_floats(numbers: Numbers, dtype: torch.dtype) -> Numbers:
-    """What `as_integers` shows of such logits, in 32 bits; torch takes several times as long."""
-    if dtype == torch.bfloat16:
-        return (numbers.astype(np.int32) << 16).view(np.float32)
-    return numbers.view({2: np.float16, 4: np.float32}[dtype.itemsize]).astype(np.float32)
-
-
-@cache
-def lowest(dtype: torch.dtype) -> int:
-    """Minus infinity, as `as_integers` shows it."""
-    return int(as_integers(torch.tensor([-torch.inf], dtype=dtype))[0])
 
 
 def mask_row(

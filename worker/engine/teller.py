@@ -28,12 +28,12 @@ from worker.engine.alternatives import (
     Wanted,
     may_write_a_value,
 )
+from worker.engine.logits import Numbers
 
 if TYPE_CHECKING:
     from vllm.config import VllmConfig
     from vllm.v1.sample.logits_processor import BatchUpdate
 
-Values = np.ndarray[Any, Any]
 KNOWN = 4096
 """Beginnings of answers whose next tokens are remembered: labels have few values."""
 
@@ -51,13 +51,13 @@ class Row:
     written: Sequence[int]
     read: int = 0
     marks: int = 0
-    seen: dict[int, tuple[Values, Values]] = field(default_factory=dict)
+    seen: dict[int, tuple[Numbers, Numbers]] = field(default_factory=dict)
 
     def so_far(self) -> tuple[object, ...]:
         """What decides which tokens are allowed next."""
         return (self.grammar, *self.written)
 
-    def see(self, allowed: Values, logits: Values) -> None:
+    def see(self, allowed: Numbers, logits: Numbers) -> None:
         # A prompt that is read in parts comes by more than once; the last time counts.
         self.seen[len(self.written)] = allowed, logits
 
@@ -69,7 +69,7 @@ class Teller(LogitsProcessor):
         tokenizer = cached_tokenizer_from_config(config.model_config)
         self._marks_in = cache(lambda token: tokenizer.decode([token]).count(MARK))
         self._rows: dict[int, Row] = {}
-        self._known: dict[tuple[object, ...], Values] = {}
+        self._known: dict[tuple[object, ...], Numbers] = {}
         self._connection: Connection | None = None
 
     def is_argmax_invariant(self) -> bool:
@@ -93,11 +93,11 @@ class Teller(LogitsProcessor):
             self._rows[index].see(allowed, values[allowed])
         return logits
 
-    def known(self, index: int) -> Values | None:
+    def known(self, index: int) -> Numbers | None:
         """The ids that a row's grammar allows now, if it did after the same tokens before."""
         return self._known.get(self._rows[index].so_far())
 
-    def keep(self, index: int, allowed: Values, logits: Values) -> None:
+    def keep(self, index: int, allowed: Numbers, logits: Numbers) -> None:
         """What `apply` keeps, from who knows what is allowed; it is `known` from now on."""
         if len(self._known) >= KNOWN:
             self._known.clear()
