@@ -213,64 +213,13 @@ def test_what_is_kept_is_told_as_what_is_looked_up(listener: Listener, teller: T
     logits, wanted, written = random_logits(1), listener.expect(1), list(FIELD)
     teller.update_state(joined((0, asking(wanted), written)))
 
-    teller.keep(0, np.array([1, 4]), logits[0, [1, 4]].numpy())
+    teller.see(0, np.array([1, 4]), logits[0, [1, 4]].numpy())
     end_of_label(teller, written)
     told = listener.collect(wanted, [3])[3]
 
     assert list(told) == [1, 4]
     expected = logits[0, [1, 4]].log_softmax(-1).tolist()
     assert list(told.values()) == pytest.approx(expected, abs=1e-5)
-
-
-GRAMMAR = 'root ::= "x"'
-
-
-@pytest.mark.parametrize(
-    ("forced", "written", "is_known"),
-    [
-        (StructuredOutputsParams(grammar=GRAMMAR), FIELD, True),
-        (StructuredOutputsParams(grammar=GRAMMAR), [*FIELD, WORD], False),
-        (StructuredOutputsParams(grammar=f"{GRAMMAR} "), FIELD, False),
-        (StructuredOutputsParams(json="{}"), FIELD, False),
-        (None, FIELD, False),
-    ],
-)
-@pytest.mark.parametrize("first", [GRAMMAR, None])
-def test_what_is_allowed_is_known_after_the_same_tokens_under_the_same_grammar(
-    teller: Teller,
-    first: str | None,
-    forced: StructuredOutputsParams | None,
-    written: list[int],
-    is_known: bool,
-) -> None:
-    before = StructuredOutputsParams(grammar=first) if first else None
-    wanted = Wanted("nowhere", key=1, labels=1)
-    rows = [(0, asking(wanted, before), list(FIELD)), (1, asking(wanted, forced), list(written))]
-    teller.update_state(joined(*rows))
-    allowed = np.array([1, 4])
-
-    teller.keep(0, allowed, np.zeros(2, np.float32))
-
-    assert (teller.known(1) is allowed) is (is_known and first is not None)
-
-
-def test_no_more_is_remembered_than_there_is_room_for(
-    teller: Teller, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(of_engine, "KNOWN", 2)
-    written = list(FIELD)
-    forced = StructuredOutputsParams(grammar=GRAMMAR)
-    teller.update_state(joined((0, asking(Wanted("nowhere", key=1, labels=1), forced), written)))
-
-    for _ in range(3):
-        teller.keep(0, np.array([1]), np.zeros(1, np.float32))
-        written.append(WORD)
-
-    known = []
-    while len(written) > len(FIELD):
-        written.pop()
-        known.append(teller.known(0) is not None)
-    assert known == [True, False, False]
 
 
 def test_a_worker_that_is_gone_does_not_stop_the_engine(teller: Teller, tmp_path: Path) -> None:

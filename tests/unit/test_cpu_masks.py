@@ -33,6 +33,7 @@ class Grammar(AheadGrammar):
     def __init__(self, allowed: "np.ndarray[Any, Any]", *, is_over: bool = False) -> None:
         self.mask = np.packbits(allowed, bitorder="little").view(np.int32)
         self.filled = 0
+        self.reader = None
         self._allowed, self._is_over = allowed, is_over
 
     def is_terminated(self) -> bool:
@@ -65,20 +66,22 @@ def of_vllm() -> Any:
 
 
 class TellsOf(Teller):
-    """Of some rows; it knows what is allowed in those of `knows`."""
+    """Of some rows."""
 
-    def __init__(self, rows: list[int], knows: dict[int, Numbers] | None = None) -> None:
-        self._of, self._knows = rows, knows or {}
+    def __init__(self, rows: list[int]) -> None:
+        self._of = rows
         self.saw: dict[int, tuple[list[int], list[float]]] = {}
 
     def rows(self) -> list[int]:
         return self._of
 
-    def known(self, index: int) -> Numbers | None:
-        return self._knows.get(index)
-
-    def keep(self, index: int, allowed: Numbers, logits: Numbers) -> None:
+    def see(self, index: int, allowed: Numbers, logits: Numbers) -> None:
         self.saw[index] = allowed.tolist(), logits.tolist()
+
+
+def request(grammar: Grammar) -> Any:
+    grammar.is_held = True if grammar.is_held is None else grammar.is_held
+    return SimpleNamespace(structured_output_request=SimpleNamespace(grammar=grammar))
 
 
 def both(
@@ -92,10 +95,7 @@ def both(
     """Logits as we leave them, and as vLLM does."""
     for grammar in grammars:
         grammar.is_held = greedy
-    asking = {
-        name: SimpleNamespace(structured_output_request=SimpleNamespace(grammar=grammar))
-        for name, grammar in zip(names, grammars, strict=True)
-    }
+    asking = {name: request(grammar) for name, grammar in zip(names, grammars, strict=True)}
     wanted = cpu_masks.Constraints(asking, VOCABULARY)  # type: ignore[arg-type]
     everything = np.full(VOCABULARY // 32, -1, np.int32)
     masks = np.stack([everything if one.is_terminated() else one.mask for one in grammars])
@@ -180,19 +180,35 @@ def possible(masked: torch.Tensor) -> tuple[list[int], list[float]]:
     return allowed.tolist(), masked[allowed].float().tolist()
 
 
-def test_no_mask_is_found_where_the_teller_knows_what_is_allowed() -> None:
+def test_no_mask_is_found_where_it_is_known_what_is_allowed() -> None:
     grammars, logits = made_up(VOCABULARY, 0.5, torch.bfloat16, count=len(REQUESTS))
-    known = {REQUESTS.index("a"): np.array([7, 11])}
-    teller = TellsOf([*known, REQUESTS.index("e")], known)
+    by_name = dict(zip(ALL_WITH_GRAMMAR, grammars, strict=True))
+    known = SimpleNamespace(allowed=np.array([7, 11]))
+    by_name["a"].reader = known  # type: ignore[assignment]
+    by_name["e"].reader = new = SimpleNamespace(allowed=None)  # type: ignore[assignment]
+    teller = TellsOf([REQUESTS.index("a"), REQUESTS.index("e")])
 
-    ours, _ = both(grammars, logits, greedy=True, teller=teller, names=ALL_WITH_GRAMMAR)
+    ours, vllms = both(grammars, logits, greedy=True, teller=teller, names=ALL_WITH_GRAMMAR)
 
     tokens = getattr(ours, cpu_masks.CHOSEN)
     assert tokens[0] == 7 + 4 * int(logits[0, 11] > logits[0, 7])
     assert teller.saw[0] == ([7, 11], logits[0, [7, 11]].float().tolist())
-    filled = dict(zip(ALL_WITH_GRAMMAR, (one.filled for one in grammars), strict=True))
-    assert filled["a"] == 0
-    assert filled["e"] == 1
+    assert (by_name["a"].filled, by_name["e"].filled) == (0, 1)
+    assert new.allowed.tolist() == possible(vllms[REQUESTS.index("e")])[0]
+
+
+def test_rows_are_listed_anew_where_the_batch_changes() -> None:
+    requests = {name: request(made_up(VOCABULARY, 1.0, torch.bfloat16)[0][0]) for name in REQUESTS}
+    rows = cpu_masks.Rows()
+
+    def listed(names: str, batch: str) -> list[int]:
+        return [row for row, _, _ in rows.going_on(requests, list(names), list(batch))]
+
+    assert listed("da", "abcde") == [3, 0]
+    assert listed("da", "abcde") == [3, 0]
+    assert listed("da", "dbcae") == [0, 3]
+    assert listed("dax", "dbcae") == [0, 3]
+    assert listed("d", "dbcae") == [0]
 
 
 @pytest.mark.parametrize("greedy", [True, False])
@@ -270,17 +286,18 @@ def test_only_greedy_answers_are_held_against_the_grammar(
 
 
 @pytest.mark.parametrize(
-    ("executor", "drafts", "is_ours"),
-    [("uni", {}, True), ("mp", {}, False), ("ray", {}, False), ("uni", {"a": [1]}, False)],
+    ("executor", "guesses", "is_ours"),
+    [("uni", None, True), ("mp", None, False), ("ray", None, False), ("uni", "ngram", False)],
 )
 def test_masks_are_found_where_the_model_runs_elsewhere_or_tokens_are_guessed_ahead(
-    executor: str, drafts: dict[str, list[int]], is_ours: bool
+    executor: str, guesses: str | None, is_ours: bool
 ) -> None:
     manager = Mock()
     manager.vllm_config.parallel_config.distributed_executor_backend = executor
+    manager.vllm_config.speculative_config = guesses
     find_masks = Mock(return_value="masks")
 
-    found = cpu_masks.constraining(find_masks)(manager, {}, [], drafts)
+    found = cpu_masks.constraining(find_masks)(manager, {}, [], {})
 
     assert isinstance(found, cpu_masks.Constraints) is is_ours
     assert find_masks.called is not is_ours

@@ -38,7 +38,8 @@ IN_ONE_PROCESS = "uni"
 """vLLM's word for an executor that runs the model in the scheduler's own process."""
 CHOSEN = "chosen_tokens"
 """The attribute of logits, from which nothing has to be sampled any more, with each row's token."""
-Row = tuple[int, "StructuredOutputGrammar"]
+Row = tuple[int, "StructuredOutputGrammar", bool]
+"""Of a batch: its index, the grammar of its request, and whether that may be held against it."""
 BYTES = np.arange(256, dtype=np.uint8)
 FORBIDDEN = (np.unpackbits(BYTES[:, None], axis=1, bitorder="little") == 0).view("V8").ravel()
 """For each byte of a mask which of its eight tokens it forbids."""
@@ -50,6 +51,31 @@ class Constraints:
 
     requests: Mapping[str, "Request"]
     vocabulary: int
+
+
+@dataclass(slots=True)
+class Rows:
+    """The rows of a batch that are under a grammar: in most steps they are those of the last."""
+
+    names: Sequence[str] = ()
+    batch: Sequence[str] = ()
+    rows: Sequence[Row] = ()
+
+    def going_on(
+        self, requests: Mapping[str, "Request"], names: Sequence[str], batch: Sequence[str]
+    ) -> Sequence[Row]:
+        """`names` are the requests with a grammar, `batch` are all requests, row by row."""
+        if names != self.names or batch != self.batch:
+            self.names, self.batch = list(names), list(batch)
+            row_of = {name: row for row, name in enumerate(batch)}
+            self.rows = [under(row_of[name], requests[name]) for name in names if name in row_of]
+        return [one for one in self.rows if not one[1].is_terminated()]
+
+
+def under(row: int, request: "Request") -> Row:
+    assert request.structured_output_request is not None
+    grammar = cast("StructuredOutputGrammar", request.structured_output_request.grammar)
+    return row, grammar, is_held(request, grammar)
 
 
 def bring_masks() -> None:
@@ -81,7 +107,8 @@ def constraining(find_masks: Callable[..., Any]) -> Callable[..., Any]:
         drafts: Mapping[str, Sequence[int]],
     ) -> Any:
         config = manager.vllm_config
-        if drafts or config.parallel_config.distributed_executor_backend != IN_ONE_PROCESS:
+        executor = config.parallel_config.distributed_executor_backend
+        if config.speculative_config or executor != IN_ONE_PROCESS:
             return find_masks(manager, requests, names, drafts)
         return Constraints(requests, config.model_config.get_vocab_size())
 
@@ -91,12 +118,15 @@ def constraining(find_masks: Callable[..., Any]) -> Callable[..., Any]:
 def holding(lay_masks: Callable[..., None]) -> Callable[..., None]:
     """vLLM's `apply_grammar_bitmask`, where it got masks."""
 
+    rows = Rows()
+
     def apply_grammar_bitmask(
         scheduled: "SchedulerOutput", found: "GrammarOutput", batch: "InputBatch", *logits: Any
     ) -> None:
         if isinstance(found.grammar_bitmask, Constraints):
             names = found.structured_output_request_ids
-            hold(found.grammar_bitmask, names, batch, *logits)
+            going_on = rows.going_on(found.grammar_bitmask.requests, names, batch.req_ids)
+            hold(found.grammar_bitmask.vocabulary, going_on, batch, *logits)
         else:
             lay_masks(scheduled, found, batch, *logits)
 
@@ -118,10 +148,8 @@ def choosing(sample: Callable[..., "SamplerOutput"]) -> Callable[..., "SamplerOu
     return forward
 
 
-def hold(
-    wanted: Constraints, names: Sequence[str], batch: "InputBatch", logits: torch.Tensor
-) -> None:
-    """Forbid, in place, what the grammars of these requests do not allow, where it may be chosen.
+def hold(vocabulary: int, rows: Sequence[Row], batch: "InputBatch", logits: torch.Tensor) -> None:
+    """Forbid, in place, what the grammars of these rows do not allow, where it may be chosen.
 
     `logits` are (sequences, vocabulary). If all of them are greedy, they stay as they are, `CHOSEN`
     says their tokens, and the tellers have seen what may be chosen: vLLM's sampler, which shows
@@ -132,53 +160,41 @@ def hold(
     likeliest = numbers.argmax(axis=1)
     is_certain = (numbers[np.arange(len(numbers)), likeliest] > 0).tolist()
     tokens = likeliest.tolist()
-    rows = list(rows_under_grammars(wanted.requests, names, batch))
     held: list[Row] = []
     masked: list[Row] = []
-    for row, grammar, is_greedy in rows:
-        may_be_held = is_greedy and is_certain[row] and row not in told
-        (held if may_be_held else masked).append((row, grammar))
-    accepted = accept([(cast("AheadGrammar", grammar), tokens[row]) for row, grammar in held])
+    for one in rows:
+        row, _, is_held = one
+        (held if is_held and is_certain[row] and row not in told else masked).append(one)
+    accepted = accept([(cast("AheadGrammar", grammar), tokens[row]) for row, grammar, _ in held])
     masked += [one for one, is_accepted in zip(held, accepted, strict=True) if not is_accepted]
-    if sum(is_greedy for _, _, is_greedy in rows) == len(tokens):
-        for row, grammar in masked:
-            teller = told.get(row)
-            # What was allowed after the same beginning before still is: no mask is found then.
-            allowed = teller.known(row) if teller else None
-            if allowed is None:
-                forbidden = forbidden_tokens(grammar, wanted.vocabulary)[: numbers.shape[1]]
-                allowed = np.flatnonzero(~forbidden)
-            tokens[row] = choose(row, numbers[row], logits.dtype, allowed, teller)
+    if sum(is_held for _, _, is_held in rows) == len(tokens):
+        for row, grammar, _ in masked:
+            allowed = allowed_tokens(cast("AheadGrammar", grammar), vocabulary)
+            tokens[row] = choose(row, numbers[row], logits.dtype, allowed, told.get(row))
         setattr(logits, CHOSEN, tokens)
     else:
-        for row, grammar in masked:
-            mask_row(numbers[row], lowest(logits.dtype), grammar, wanted.vocabulary)
+        for row, grammar, _ in masked:
+            mask_row(numbers[row], lowest(logits.dtype), grammar, vocabulary)
+
+
+def allowed_tokens(grammar: AheadGrammar, vocabulary: int) -> Numbers:
+    """The ids of those that may be next, by a mask if they were not found there before."""
+    allowed = grammar.allowed
+    if allowed is None:
+        allowed = np.flatnonzero(~forbidden_tokens(grammar, vocabulary))
+        grammar.keep_allowed(allowed)
+    return allowed
 
 
 def choose(
     row: int, logits: Numbers, dtype: torch.dtype, allowed: Numbers, teller: Teller | None
 ) -> int:
     """The likeliest of a row's allowed tokens; its teller, if it has one, sees them all."""
+    allowed = allowed[: np.searchsorted(allowed, len(logits))]
     values = as_floats(logits.take(allowed), dtype)
     if teller:
-        teller.keep(row, allowed, values)
+        teller.see(row, allowed, values)
     return int(allowed[values.argmax()]) if len(values) else 0  # as of equals the first is taken
-
-
-def rows_under_grammars(
-    requests: Mapping[str, "Request"], names: Sequence[str], batch: "InputBatch"
-) -> Iterator[tuple[int, "StructuredOutputGrammar", bool]]:
-    """The rows of these requests whose grammars go on, and whether each may be held."""
-    row_of = {name: row for row, name in enumerate(batch.req_ids)}
-    for name in names:
-        row = row_of.get(name)
-        if row is not None and not (grammar := grammar_of(requests[name])).is_terminated():
-            yield row, grammar, is_held(requests[name], grammar)
-
-
-def grammar_of(request: "Request") -> "StructuredOutputGrammar":
-    assert request.structured_output_request is not None
-    return request.structured_output_request.grammar  # type: ignore[return-value]  # it is compiled
 
 
 def is_held(request: "Request", grammar: "StructuredOutputGrammar") -> bool:
@@ -187,7 +203,10 @@ def is_held(request: "Request", grammar: "StructuredOutputGrammar") -> bool:
         return False
     if grammar.is_held is None:
         assert request.sampling_params is not None
-        grammar.is_held = is_greedy(request.sampling_params)
+        asked = request.sampling_params
+        grammar.is_held = is_greedy(asked)
+        if asked.structured_outputs and (ebnf := asked.structured_outputs.grammar):
+            grammar.read_later(ebnf)
     return grammar.is_held
 
 

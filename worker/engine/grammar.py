@@ -33,6 +33,8 @@ XGRAMMAR_STRING = re.compile(r'\b\w+_characters\{(\d+), (\d+)\} "\\""')
 XGRAMMAR_CHARACTER = re.compile(r"^\w+_characters ::= .*\n", re.MULTILINE)
 CHARACTER = r"[^\0-\x1f\"\\\ud800-\udfff]"
 """No escapes: docs/decisions/replies-are-one-paragraph."""
+BOUNDS = "# Strings of any characters, at most: "
+"""How our EBNF begins; the names of the fields follow, and how many. `bounds_in` reads it."""
 STRIDE = 2
 """Characters that one rule of a chain takes: fewer rules to walk through, longer to write."""
 BYTES_PER_CHARACTER = 4
@@ -67,7 +69,8 @@ def reply_grammar(taxonomy: Taxonomy) -> Grammar:
     generated = XGrammar.from_json_schema(
         json.dumps(schema), any_whitespace=False, separators=(",", ":")
     )
-    ebnf = with_counted_strings(str(generated))
+    bounds = ", ".join(f"{name} {most}" for name, most in bounded_strings(schema))
+    ebnf = f"{BOUNDS}{bounds}\n{with_counted_strings(str(generated))}"
     return Grammar(
         ebnf=ebnf,
         sha256=hashlib.sha256(ebnf.encode()).hexdigest(),
@@ -101,6 +104,35 @@ def with_counted_strings(ebnf: str) -> str:
     if not strings or strings != characters:
         raise RuntimeError("xgrammar writes bounded strings differently: adapt XGRAMMAR_STRING")
     return rest + "\n".join(chains) + "\n"
+
+
+def bounded_strings(schema: Mapping[str, Any]) -> list[tuple[str, int]]:
+    """The fields that hold bounded strings, and how many characters those have at most."""
+    objects = (schema, *schema.get("$defs", {}).values())
+    found = [
+        (name, field["maxLength"])
+        for one in objects
+        for name, field in one.get("properties", {}).items()
+        if "maxLength" in field
+    ]
+    assert len(dict(found)) == len(found), "two strings of one name: bounds_in would confuse them"
+    return found
+
+
+def bounds_in(ebnf: str) -> Mapping[str, int]:
+    """How many characters the strings of which fields take; none if the EBNF is not ours."""
+    return read_bounds(ebnf[: ebnf.index("\n")]) if ebnf.startswith(BOUNDS) else {}
+
+
+@lru_cache(maxsize=8)
+def read_bounds(line: str) -> Mapping[str, int]:
+    named = (each.split() for each in line.removeprefix(BOUNDS).split(", "))
+    return {name: int(most) for name, most in named}
+
+
+def is_character(one: str) -> bool:
+    """Whether it is one of a string's, as `CHARACTER` says."""
+    return one >= " " and one not in '"\\' and not "\ud800" <= one <= "\udfff"
 
 
 def refuse_unenforced(schema: Mapping[str, Any], place: str = "reply") -> None:

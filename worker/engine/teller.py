@@ -34,9 +34,6 @@ if TYPE_CHECKING:
     from vllm.config import VllmConfig
     from vllm.v1.sample.logits_processor import BatchUpdate
 
-KNOWN = 4096
-"""Beginnings of answers whose next tokens are remembered: labels have few values."""
-
 
 @dataclass(slots=True)
 class Row:
@@ -47,15 +44,10 @@ class Row:
     """
 
     wanted: Wanted
-    grammar: object
     written: Sequence[int]
     read: int = 0
     marks: int = 0
     seen: dict[int, tuple[Numbers, Numbers]] = field(default_factory=dict)
-
-    def so_far(self) -> tuple[object, ...]:
-        """What decides which tokens are allowed next."""
-        return (self.grammar, *self.written)
 
     def see(self, allowed: Numbers, logits: Numbers) -> None:
         # A prompt that is read in parts comes by more than once; the last time counts.
@@ -69,7 +61,6 @@ class Teller(LogitsProcessor):
         tokenizer = cached_tokenizer_from_config(config.model_config)
         self._marks_in = cache(lambda token: tokenizer.decode([token]).count(MARK))
         self._rows: dict[int, Row] = {}
-        self._known: dict[tuple[object, ...], Numbers] = {}
         self._connection: Connection | None = None
 
     def is_argmax_invariant(self) -> bool:
@@ -93,15 +84,8 @@ class Teller(LogitsProcessor):
             self._rows[index].see(allowed, values[allowed])
         return logits
 
-    def known(self, index: int) -> Numbers | None:
-        """The ids that a row's grammar allows now, if it did after the same tokens before."""
-        return self._known.get(self._rows[index].so_far())
-
-    def keep(self, index: int, allowed: Numbers, logits: Numbers) -> None:
-        """What `apply` keeps, from who knows what is allowed; it is `known` from now on."""
-        if len(self._known) >= KNOWN:
-            self._known.clear()
-        self._known[self._rows[index].so_far()] = allowed
+    def see(self, index: int, allowed: Numbers, logits: Numbers) -> None:
+        """What `apply` keeps, from who knows what is allowed."""
         self._rows[index].see(allowed, logits)
 
     def rows(self) -> list[int]:
@@ -134,9 +118,4 @@ class Teller(LogitsProcessor):
 
 def row(params: SamplingParams, _prompt: list[int] | None, written: list[int]) -> Row | None:
     asked: dict[str, Any] = (params.extra_args or {}).get(NAME) or {}
-    return Row(Wanted(**asked), grammar_of(params), written) if asked else None
-
-
-def grammar_of(params: SamplingParams) -> object:
-    """What stands for a request's grammar: equal where grammars are; other kinds equal none."""
-    return (params.structured_outputs and params.structured_outputs.grammar) or object()
+    return Row(Wanted(**asked), written) if asked else None

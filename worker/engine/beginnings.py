@@ -1,0 +1,124 @@
+"""What a grammar has accepted: beginnings of answers, whatever the strings in them say.
+
+Labels and names of fields are the same in many answers, and what may come after a string does not
+depend on what it says. So a tree of the tokens around the strings is soon complete, and says of
+nearly every token that is not in a string whether it is accepted after those before it.
+"""
+
+import codecs
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+from xgrammar import TokenizerInfo
+
+from worker.engine.grammar import bounds_in, is_character
+from worker.engine.logits import Numbers
+
+MARK = b'"'
+BEGINS = re.compile(rb'"(\w+)":"([^"]*)$')
+"""A field's name, and what is written of the string that it holds."""
+TAIL = 256
+"""Bytes that are kept to find a field's name in: more than a name and a token have."""
+SURROGATE = b"\xed\xa0"
+"""The first bytes of what UTF-8 has no characters for; all that begin with the same byte follow."""
+NOT_TEXT = b"\0"
+"""Stands for tokens that write nothing. No string takes it."""
+GRAMMARS = 16
+"""More than the taxonomies, and their versions in a replay, that an engine has at once."""
+KNOWN = 4096
+"""Places that are remembered of a grammar: labels have few values."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Vocabulary:
+    """For each token its bytes, and how many characters of a string it is: 0 if anything else."""
+
+    texts: Sequence[bytes]
+    characters: Sequence[int]
+
+    @classmethod
+    def of(cls, tokenizer: TokenizerInfo) -> "Vocabulary":
+        texts = [text or NOT_TEXT for text in tokenizer.decoded_vocab]
+        for token in (*tokenizer.stop_token_ids, *tokenizer.special_token_ids):
+            texts[token] = NOT_TEXT
+        counts = [characters(text) for text in texts]
+        return cls(texts, [count[0] if count and not count[1] else 0 for count in counts])
+
+
+def characters(text: bytes) -> tuple[int, bytes] | None:
+    """How many characters of a string these bytes are, and those of one that is not whole yet.
+
+    None: a string does not take them.
+    """
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    try:
+        decoded = decoder.decode(text)
+    except UnicodeDecodeError:
+        return None
+    part, _ = decoder.getstate()
+    is_half = part >= SURROGATE and part.startswith(SURROGATE[:1])  # which Python finds out later
+    return None if is_half or not all(map(is_character, decoded)) else (len(decoded), part)
+
+
+@dataclass(slots=True)
+class Place:
+    """Where answers are after the same tokens, strings apart.
+
+    `room`: how many characters the string takes that goes on here, 0 if none does, and `part` the
+    bytes of one that is not whole yet; `tail`: the last bytes before. `allowed`: the ids of the
+    tokens that may be next, if they were asked for.
+    """
+
+    room: int = 0
+    part: bytes = b""
+    tail: bytes = b""
+    next: dict[int, "Place"] = field(default_factory=dict)
+    allowed: Numbers | None = None
+    _inside: "Place | None" = None
+
+    @property
+    def inside(self) -> "Place":
+        """The place after characters of its string: what comes does not depend on them."""
+        if self._inside is None:
+            self._inside = Place(self.room)
+            self._inside._inside = self._inside
+        return self._inside
+
+
+class Beginnings:
+    """The places of a grammar; `bounds`: how many characters the strings of which fields take."""
+
+    def __init__(self, vocabulary: Vocabulary, bounds: Mapping[str, int]) -> None:
+        self.vocabulary = vocabulary
+        self.first = Place()
+        self._bounds = bounds
+        self._count = 0
+
+    def after(self, place: Place, token: int) -> Place:
+        """The place after a token that the grammar accepted there; it is known from now on."""
+        found = place.next.get(token)
+        if found is None:
+            self._count += 1
+            if self._count > KNOWN:
+                self.first, self._count = Place(), 0
+            found = place.next[token] = self._new(place, self.vocabulary.texts[token])
+        return found
+
+    def _new(self, place: Place, text: bytes) -> Place:
+        tail = (place.tail + text)[-TAIL:]
+        begun = BEGINS.search(tail) if MARK in text else None
+        bound = self._bounds.get(begun[1].decode()) if begun else None
+        written = characters(begun[2]) if begun and bound else None
+        if not (bound and written):
+            return Place(tail=tail)
+        count, part = written
+        return Place(max(0, bound - count), part, tail)
+
+
+@lru_cache(GRAMMARS)
+def beginnings(ebnf: str, vocabulary: Vocabulary) -> Beginnings | None:
+    """None if the grammar does not say what its strings take."""
+    bounds = bounds_in(ebnf)
+    return Beginnings(vocabulary, bounds) if bounds else None
