@@ -48,12 +48,12 @@ class AheadGrammar(XgrammarGrammar):
         self.reader = Reader(self.matcher, known) if known else None
 
     def accept_tokens(self, request_id: str, tokens: list[int]) -> bool:
-        if tokens == [self.ahead]:
-            self._wrote(tokens[0], was_read=self.was_read)
-            self.ahead = None
-            return True
-        self.take_back()
-        return all(self._accept(request_id, token) for token in tokens)
+        if tokens != [self.ahead]:
+            self.take_back()
+            return all(self._accept(request_id, token) for token in tokens)
+        self._wrote(tokens[0], was_read=self.was_read)
+        self.ahead = None
+        return True
 
     def _accept(self, request_id: str, token: int) -> bool:
         if self.reader and self.reader.knows(token):
@@ -114,10 +114,10 @@ def accept(asked: Collection[tuple[AheadGrammar, int]]) -> list[bool]:
         else:
             grammar.catch_up()
             unknown.append(one)
-    accepted = BatchGrammarMatcher.batch_accept_token(
-        [grammar.matcher for grammar, _ in unknown], [token for _, token in unknown]
-    )
-    for (grammar, token), is_accepted in zip(unknown, accepted, strict=True):
-        if is_accepted:
-            grammar.ahead, grammar.was_read = token, True
+    if unknown:  # an empty call takes as long as five tokens
+        matchers, tokens = zip(*((one.matcher, token) for one, token in unknown), strict=True)
+        accepted = BatchGrammarMatcher.batch_accept_token(matchers, tokens)
+        for (grammar, token), is_accepted in zip(unknown, accepted, strict=True):
+            if is_accepted:
+                grammar.ahead, grammar.was_read = token, True
     return [grammar.ahead is not None for grammar, _ in asked]

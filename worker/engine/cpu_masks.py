@@ -157,14 +157,13 @@ def hold(vocabulary: int, rows: Sequence[Row], batch: "InputBatch", logits: torc
     """
     numbers = as_integers(logits)
     told = {row: teller for teller in tellers(batch.logitsprocs) for row in teller.rows()}
-    likeliest = numbers.argmax(axis=1)
-    is_certain = (numbers[np.arange(len(numbers)), likeliest] > 0).tolist()
-    tokens = likeliest.tolist()
+    tokens = numbers.argmax(axis=1).tolist()
     held: list[Row] = []
     masked: list[Row] = []
     for one in rows:
         row, _, is_held = one
-        (held if is_held and is_certain[row] and row not in told else masked).append(one)
+        is_certain = is_held and row not in told and numbers.item(row, tokens[row]) > 0
+        (held if is_certain else masked).append(one)
     accepted = accept([(cast("AheadGrammar", grammar), tokens[row]) for row, grammar, _ in held])
     masked += [one for one, is_accepted in zip(held, accepted, strict=True) if not is_accepted]
     if sum(is_held for _, _, is_held in rows) == len(tokens):

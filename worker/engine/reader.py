@@ -58,13 +58,23 @@ class Reader:
 
     def wrote(self, token: int, *, was_read: bool) -> None:
         """The token is the next of the answer; the matcher has accepted it, or it was known."""
-        if self.place.room and MARK not in self.beginnings.vocabulary.texts[token]:
-            self._wrote_inside(token)
+        vocabulary = self.beginnings.vocabulary
+        count = vocabulary.characters[token]
+        if self.place.room and (count or MARK not in vocabulary.texts[token]):
+            if not count or self.part:
+                written = characters(self.part + vocabulary.texts[token])
+                assert written  # a string takes nothing else
+                count, self.part = written
+            self.room -= count
+            self.place = self.place.inside
             if was_read:
                 self.is_begun = True
             else:
                 self.content.append(token)
-            return
+        else:
+            self._wrote_around(token, was_read=was_read)
+
+    def _wrote_around(self, token: int, *, was_read: bool) -> None:
         if not was_read:
             if self.content:
                 self.missed += self.content if self.is_begun else [FILLER]
@@ -73,16 +83,6 @@ class Reader:
         self.is_begun = False
         self.place = self.beginnings.after(self.place, token)
         self.room, self.part = self.place.room, self.place.part
-
-    def _wrote_inside(self, token: int) -> None:
-        vocabulary = self.beginnings.vocabulary
-        count = vocabulary.characters[token]
-        if not count or self.part:
-            written = characters(self.part + vocabulary.texts[token])
-            assert written  # a string takes nothing else
-            count, self.part = written
-        self.room -= count
-        self.place = self.place.inside
 
     def catch_up(self) -> None:
         """Have the matcher where the answer is."""
