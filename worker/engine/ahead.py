@@ -115,8 +115,9 @@ def accept(asked: Collection[tuple[AheadGrammar, int]]) -> list[bool]:
             grammar.catch_up()
             unknown.append(one)
     if unknown:  # an empty call takes as long as five tokens
-        matchers, tokens = zip(*((one.matcher, token) for one, token in unknown), strict=True)
-        accepted = BatchGrammarMatcher.batch_accept_token(matchers, tokens)
+        accepted = BatchGrammarMatcher.batch_accept_token(
+            [grammar.matcher for grammar, _ in unknown], [token for _, token in unknown]
+        )
         for (grammar, token), is_accepted in zip(unknown, accepted, strict=True):
             if is_accepted:
                 grammar.ahead, grammar.was_read = token, True
