@@ -23,7 +23,13 @@ from schemas.taxonomy import Category, Taxonomy, load_taxonomy
 from tests.conftest import REPOSITORY
 from tests.replies import written
 from tests.tekken import tekken_encoder
-from worker.engine.grammar import longest_output, refuse_unenforced, reply_grammar
+from worker.engine.grammar import (
+    bounded_strings,
+    bounds_in,
+    longest_output,
+    refuse_unenforced,
+    reply_grammar,
+)
 from worker.engine.tokens import PromptEncoder
 from worker.errors import SettingsError
 
@@ -200,3 +206,28 @@ def test_two_taxonomies_have_two_hashes() -> None:
     hashes = {reply_grammar(taxonomy).sha256 for taxonomy in taxonomies()}
 
     assert len(hashes) == 2
+
+
+def test_it_says_how_many_characters_its_strings_take(taxonomy: Taxonomy) -> None:
+    ebnf = reply_grammar(taxonomy).ebnf
+
+    assert bounds_in(ebnf) == {
+        "value": ENTITY_CHARS,
+        "summary": SUMMARY_CHARS,
+        "reply": REPLY_CHARS,
+    }
+    assert bounds_in(ebnf.split("\n", 1)[1]) == {}
+
+
+def test_fields_of_one_name_are_not_confused() -> None:
+    properties = {"properties": {"text": {"type": "string", "maxLength": 9}}}
+
+    assert bounded_strings(properties) == [("text", 9)]
+    with pytest.raises(AssertionError, match="two strings of one name"):
+        bounded_strings({**properties, "$defs": {"other": properties}})
+
+
+def test_a_string_that_needs_several_characters_is_not_told() -> None:
+    short = {"type": "string", "minLength": 2, "maxLength": 9}
+
+    assert bounded_strings({"properties": {"text": short}}) == []

@@ -107,13 +107,16 @@ def with_counted_strings(ebnf: str) -> str:
 
 
 def bounded_strings(schema: Mapping[str, Any]) -> list[tuple[str, int]]:
-    """The fields that hold bounded strings, and how many characters those have at most."""
+    """The fields that hold bounded strings, and how many characters those have at most.
+
+    Without those that need more than one: for the others one stands for all of them (`reader`).
+    """
     objects = (schema, *schema.get("$defs", {}).values())
     found = [
         (name, field["maxLength"])
         for one in objects
         for name, field in one.get("properties", {}).items()
-        if "maxLength" in field
+        if "maxLength" in field and field.get("minLength", 0) <= 1
     ]
     assert len(dict(found)) == len(found), "two strings of one name: bounds_in would confuse them"
     return found
