@@ -137,7 +137,7 @@ def is_accepted(grammar: xgrammar.GrammarMatcher, token: int) -> bool:
 
 def masked(grammar: AheadGrammar) -> list[int]:
     grammar.take_back()
-    ids: list[int] = allowed_tokens(grammar, SIZE).tolist()
+    ids: list[int] = allowed_tokens(grammar, SIZE, SIZE).tolist()
     return ids
 
 
@@ -158,6 +158,17 @@ def test_the_matcher_is_not_asked_again_about_what_it_has_accepted() -> None:
     again = late()
     assert write(again, answer) == 0
     assert again.is_terminated()
+
+
+def test_what_comes_after_a_value_does_not_depend_on_it() -> None:
+    def tokens(**labels: str) -> list[int]:
+        return [*written(**labels).encode(), END]  # a byte each
+
+    write(late(), tokens(category="billing", priority="high"))
+    write(late(), tokens(category="returns", priority="low"))
+
+    assert write(late(), tokens(category="billing", priority="low")) == 0
+    assert write(late(), tokens(category="returns", priority="high")) == 0
 
 
 def test_a_string_that_nothing_was_read_of_is_read_where_its_bound_is_near() -> None:

@@ -1,8 +1,8 @@
-"""What a grammar has accepted: beginnings of answers, whatever the strings in them say.
+"""What a grammar has accepted: beginnings of answers, whatever the values in them.
 
-Labels and names of fields are the same in many answers, and what may come after a string does not
-depend on what it says. So a tree of the tokens around the strings is soon complete, and says of
-nearly every token that is not in a string whether it is accepted after those before it.
+What may come after a value does not depend on it (`grammar.refuse_unenforced` sees to that), and
+labels and names of fields are few. So a tree of the tokens that are not in strings of any
+characters is soon complete, and says of nearly each of them whether it is accepted there.
 """
 
 import codecs
@@ -18,7 +18,7 @@ from worker.engine.logits import Numbers
 
 MARK = b'"'
 BEGINS = re.compile(rb'"(\w+)":"([^"]*)$')
-"""A field's name, and what is written of the string that it holds."""
+"""A field's name, and what is written of the string that is its value."""
 TAIL = 256
 """Bytes that are kept to find a field's name in: more than a name and a token have."""
 SURROGATE = b"\xed\xa0"
@@ -28,7 +28,7 @@ NOT_TEXT = b"\0"
 GRAMMARS = 16
 """More than the taxonomies, and their versions in a replay, that an engine has at once."""
 KNOWN = 4096
-"""Places that are remembered of a grammar: labels have few values."""
+"""Tokens after places that are remembered of a grammar; some hundred come up."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,19 +62,22 @@ def characters(text: bytes) -> tuple[int, bytes] | None:
     return None if is_half or not all(map(is_character, decoded)) else (len(decoded), part)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Place:
-    """Where answers are after the same tokens, strings apart.
+    """Where answers are after the same tokens, whatever the values before them.
 
-    `room`: how many characters the string takes that goes on here, 0 if none does, and `part` the
-    bytes of one that is not whole yet; `tail`: the last bytes before. `allowed`: the ids of the
-    tokens that may be next, if they were asked for.
+    `tail`: the last bytes that lead here, from the last value on; `begin`: where the value began
+    that is being written. If that is a string of any characters, it takes `room` more, and `part`
+    are the bytes of one that is not whole yet. `allowed`: the ids of the tokens that may be next,
+    if they were asked for. `ends`, of a place where a value begins: where it goes on after it.
     """
 
+    tail: bytes = b""
+    begin: "Place | None" = None
     room: int = 0
     part: bytes = b""
-    tail: bytes = b""
     next: dict[int, "Place"] = field(default_factory=dict)
+    ends: dict[bytes, "Place"] = field(default_factory=dict)
     allowed: Numbers | None = None
     _inside: "Place | None" = None
 
@@ -82,7 +85,7 @@ class Place:
     def inside(self) -> "Place":
         """The place after characters of its string: what comes does not depend on them."""
         if self._inside is None:
-            self._inside = Place(self.room)
+            self._inside = Place(begin=self.begin, room=self.room)
             self._inside._inside = self._inside
         return self._inside
 
@@ -103,18 +106,31 @@ class Beginnings:
             self._count += 1
             if self._count > KNOWN:
                 self.first, self._count = Place(), 0
-            found = place.next[token] = self._new(place, self.vocabulary.texts[token])
+            found = place.next[token] = self._place(place, self.vocabulary.texts[token])
         return found
 
-    def _new(self, place: Place, text: bytes) -> Place:
-        tail = (place.tail + text)[-TAIL:]
-        begun = BEGINS.search(tail) if MARK in text else None
-        bound = self._bounds.get(begun[1].decode()) if begun else None
-        written = characters(begun[2]) if begun and bound else None
-        if not (bound and written):
-            return Place(tail=tail)
-        count, part = written
-        return Place(max(0, bound - count), part, tail)
+    def _place(self, before: Place, text: bytes) -> Place:
+        if MARK not in text:
+            return Place((before.tail + text)[-TAIL:], before.begin)
+        if before.begin is None:
+            return self._beginning((before.tail + text)[-TAIL:])
+        rest = text[text.index(MARK) :]
+        ends = before.begin.ends
+        if rest not in ends:
+            ends[rest] = self._beginning(rest)
+        return ends[rest]
+
+    def _beginning(self, tail: bytes) -> Place:
+        """A place after a quotation mark: of a value, or of the name of a field."""
+        place = Place(tail)
+        if begun := BEGINS.search(tail):
+            place.begin = place
+            bound = self._bounds.get(begun[1].decode())
+            written = characters(begun[2])
+            if bound and written:
+                count, place.part = written
+                place.room = bound - count
+        return place
 
 
 @lru_cache(GRAMMARS)

@@ -168,7 +168,7 @@ def hold(vocabulary: int, rows: Sequence[Row], batch: "InputBatch", logits: torc
     masked += [one for one, is_accepted in zip(held, accepted, strict=True) if not is_accepted]
     if sum(is_held for _, _, is_held in rows) == len(tokens):
         for row, grammar, _ in masked:
-            allowed = allowed_tokens(cast("AheadGrammar", grammar), vocabulary)
+            allowed = allowed_tokens(cast("AheadGrammar", grammar), vocabulary, numbers.shape[1])
             tokens[row] = choose(row, numbers[row], logits.dtype, allowed, told.get(row))
         setattr(logits, CHOSEN, tokens)
     else:
@@ -176,11 +176,11 @@ def hold(vocabulary: int, rows: Sequence[Row], batch: "InputBatch", logits: torc
             mask_row(numbers[row], lowest(logits.dtype), grammar, vocabulary)
 
 
-def allowed_tokens(grammar: AheadGrammar, vocabulary: int) -> Numbers:
-    """The ids of those that may be next, by a mask if they were not found there before."""
+def allowed_tokens(grammar: AheadGrammar, vocabulary: int, count: int) -> Numbers:
+    """Those of the first `count` that may be next, by a mask if they were not found there yet."""
     allowed = grammar.allowed
     if allowed is None:
-        allowed = np.flatnonzero(~forbidden_tokens(grammar, vocabulary))
+        allowed = np.flatnonzero(~forbidden_tokens(grammar, vocabulary)[:count])
         grammar.keep_allowed(allowed)
     return allowed
 
@@ -189,7 +189,6 @@ def choose(
     row: int, logits: Numbers, dtype: torch.dtype, allowed: Numbers, teller: Teller | None
 ) -> int:
     """The likeliest of a row's allowed tokens; its teller, if it has one, sees them all."""
-    allowed = allowed[: np.searchsorted(allowed, len(logits))]
     values = as_floats(logits.take(allowed), dtype)
     if teller:
         teller.see(row, allowed, values)

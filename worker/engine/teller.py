@@ -92,7 +92,8 @@ class Teller(LogitsProcessor):
         """The rows of which this step's probabilities are wanted; those that are over are told."""
         open_ = []
         for index, one in list(self._rows.items()):
-            one.marks += sum(map(self._marks_in, one.written[one.read :]))
+            for token in one.written[one.read :]:
+                one.marks += self._marks_in(token)
             one.read = len(one.written)
             if one.marks >= one.wanted.labels * MARKS_OF_A_LABEL:
                 self._tell(self._rows.pop(index))
