@@ -127,6 +127,13 @@ def test_a_plan_that_does_not_fit_says_by_how_much_and_exits_4() -> None:
     assert "Does not fit: 1.9 GB too much" in said
 
 
+def test_a_small_model_weighs_more_than_nothing() -> None:
+    _, said = run("plan", str(REPOSITORY / "models" / "demo" / "config.json"))
+
+    assert "weights      0.00" in said
+    assert "weights      0.000" not in said
+
+
 PUBLISHED = {
     "nemo-awq-32k": {
         "--quantization awq_marlin", "--kv-cache-dtype fp8", "--max-model-len 32768",

@@ -204,7 +204,8 @@ def places(one: beginnings.Place) -> int:
 
 
 def test_a_grammar_that_says_nothing_of_its_strings_is_read_at_once() -> None:
-    grammar = late()
+    matcher = xgrammar.GrammarMatcher(compiled())
+    grammar = AheadGrammar(vocab_size=SIZE, matcher=matcher, ctx=compiled())
     grammar.read_later(EBNF.split("\n", 1)[1])
 
     assert grammar.reader is None

@@ -127,6 +127,10 @@ def matching(made: Plan) -> list[str]:
     return [name for _, name in sorted(fitting, reverse=True)]
 
 
+LEAST_GB = 0.05
+"""Less, as of a demonstration model, would be told as 0.0."""
+
+
 def tell(made: Plan, profiles: list[str]) -> None:
     console = Console(highlight=False, soft_wrap=True)
     shape = made.shape
@@ -138,7 +142,7 @@ def tell(made: Plan, profiles: list[str]) -> None:
         ("overhead", OVERHEAD_GB, "CUDA and the runtime"),
         ("together", made.total_gb, f"of {made.card_gb * made.share:.1f} GB that vLLM may use"),
     ):
-        table.add_row(what, f"{gb:.1f}", why)
+        table.add_row(what, f"{gb:.1f}" if gb >= LEAST_GB else f"{gb:.3f}", why)
     console.print(table)
     if not made.fits:
         over = made.total_gb - made.card_gb * made.share

@@ -13,6 +13,7 @@ from vllm.v1.structured_output.backend_xgrammar import XgrammarGrammar
 from xgrammar import BatchGrammarMatcher
 
 from worker.engine.beginnings import Vocabulary, beginnings
+from worker.engine.grammar import bounds_in
 from worker.engine.logits import Numbers
 from worker.engine.reader import Reader
 
@@ -41,11 +42,12 @@ class AheadGrammar(XgrammarGrammar):
         self.ends = frozenset(self.matcher.stop_token_ids)
 
     def read_later(self, ebnf: str) -> None:
-        """Read what is written only when that is needed, if this EBNF of its admits that."""
-        if self.vocab_size not in VOCABULARIES:
-            VOCABULARIES[self.vocab_size] = Vocabulary.of(self.ctx.tokenizer_info)
-        known = beginnings(ebnf, VOCABULARIES[self.vocab_size])
-        self.reader = Reader(self.matcher, known) if known else None
+        """Read what is written only when that is needed, if this EBNF of its is of our making."""
+        if bounds_in(ebnf):
+            if self.vocab_size not in VOCABULARIES:
+                VOCABULARIES[self.vocab_size] = Vocabulary.of(self.ctx.tokenizer_info)
+            known = beginnings(ebnf, VOCABULARIES[self.vocab_size])
+            self.reader = Reader(self.matcher, known)
 
     def accept_tokens(self, request_id: str, tokens: list[int]) -> bool:
         if tokens != [self.ahead]:

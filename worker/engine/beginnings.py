@@ -134,7 +134,6 @@ class Beginnings:
 
 
 @lru_cache(GRAMMARS)
-def beginnings(ebnf: str, vocabulary: Vocabulary) -> Beginnings | None:
-    """None if the grammar does not say what its strings take."""
-    bounds = bounds_in(ebnf)
-    return Beginnings(vocabulary, bounds) if bounds else None
+def beginnings(ebnf: str, vocabulary: Vocabulary) -> Beginnings:
+    """What is known of a grammar that says what its strings take."""
+    return Beginnings(vocabulary, bounds_in(ebnf))

@@ -34,7 +34,10 @@ XGRAMMAR_CHARACTER = re.compile(r"^\w+_characters ::= .*\n", re.MULTILINE)
 CHARACTER = r"[^\0-\x1f\"\\\ud800-\udfff]"
 """No escapes: docs/decisions/replies-are-one-paragraph."""
 BOUNDS = "# Strings of any characters, at most: "
-"""How our EBNF begins; the names of the fields follow, and how many. `bounds_in` reads it."""
+"""How our EBNF begins; the names of the fields follow, and how many. `bounds_in` reads it.
+
+It says more: what comes after a field's value does not depend on the value (`beginnings`).
+"""
 STRIDE = 2
 """Characters that one rule of a chain takes: fewer rules to walk through, longer to write."""
 BYTES_PER_CHARACTER = 4

@@ -51,7 +51,7 @@ class Reader:
         if count and not self.part:
             return count <= self.room
         text = vocabulary.texts[token]
-        if MARK in text:
+        if MARK in text:  # of no more characters than bytes
             return len(text) <= self.room and not self.part and token in self.place.next
         written = characters(self.part + text)
         return written is not None and written[0] + bool(written[1]) <= self.room
