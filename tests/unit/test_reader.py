@@ -160,6 +160,16 @@ def test_the_matcher_is_not_asked_again_about_what_it_has_accepted() -> None:
     assert again.is_terminated()
 
 
+def test_what_is_written_after_the_end_is_ignored_and_not_remembered() -> None:
+    answer, more = [*written().encode(), END], [TEXTS.index(b"the")] * 2
+    for _ in range(3):  # at last, all of it has been met before
+        grammar = late()
+        write(grammar, answer)
+
+        assert all(grammar.accept_tokens("one", [token]) for token in more)
+        assert grammar.is_terminated()
+
+
 def test_what_comes_after_a_value_does_not_depend_on_it() -> None:
     def tokens(**labels: str) -> list[int]:
         return [*written(**labels).encode(), END]  # a byte each

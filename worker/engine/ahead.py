@@ -58,6 +58,8 @@ class AheadGrammar(XgrammarGrammar):
         return True
 
     def _accept(self, request_id: str, token: int) -> bool:
+        if self._is_terminated:  # what is written after the end is of no grammar
+            return True
         if self.reader and self.reader.knows(token):
             self._wrote(token, was_read=False)
             return True
