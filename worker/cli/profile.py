@@ -16,6 +16,8 @@ from worker.errors import SettingsError
 
 app = typer.Typer(no_args_is_help=True)
 Name = Annotated[str, typer.Argument(metavar="PROFILE")]
+LEAST_GB = 0.05
+"""Less, as of a demonstration model, would be told as 0.0."""
 
 
 @app.command("list")
@@ -125,10 +127,6 @@ def matching(made: Plan) -> list[str]:
         and one.plan.total_gb <= made.card_gb * made.share
     ]
     return [name for _, name in sorted(fitting, reverse=True)]
-
-
-LEAST_GB = 0.05
-"""Less, as of a demonstration model, would be told as 0.0."""
 
 
 def tell(made: Plan, profiles: list[str]) -> None:

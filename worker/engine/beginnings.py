@@ -13,8 +13,9 @@ from functools import lru_cache
 
 from xgrammar import TokenizerInfo
 
-from worker.engine.grammar import bounds_in, is_character
+from worker.engine.grammar import CHARACTERS, bounds_in
 from worker.engine.logits import Numbers
+from worker.engine.parsed_once import GRAMMARS
 
 MARK = b'"'
 BEGINS = re.compile(rb'"(\w+)":"([^"]*)$')
@@ -25,8 +26,6 @@ SURROGATE = b"\xed\xa0"
 """The first bytes of what UTF-8 has no characters for; all that begin with the same byte follow."""
 NOT_TEXT = b"\0"
 """Stands for tokens that write nothing. No string takes it."""
-GRAMMARS = 16
-"""More than the taxonomies, and their versions in a replay, that an engine has at once."""
 KNOWN = 4096
 """Tokens after places that are remembered of a grammar; some hundred come up."""
 
@@ -59,7 +58,7 @@ def characters(text: bytes) -> tuple[int, bytes] | None:
         return None
     part, _ = decoder.getstate()
     is_half = part >= SURROGATE and part.startswith(SURROGATE[:1])  # which Python finds out later
-    return None if is_half or not all(map(is_character, decoded)) else (len(decoded), part)
+    return None if is_half or not CHARACTERS.fullmatch(decoded) else (len(decoded), part)
 
 
 @dataclass(slots=True, eq=False)

@@ -33,6 +33,8 @@ XGRAMMAR_STRING = re.compile(r'\b\w+_characters\{(\d+), (\d+)\} "\\""')
 XGRAMMAR_CHARACTER = re.compile(r"^\w+_characters ::= .*\n", re.MULTILINE)
 CHARACTER = r"[^\0-\x1f\"\\\ud800-\udfff]"
 """No escapes: docs/decisions/replies-are-one-paragraph."""
+CHARACTERS = re.compile(f"{CHARACTER}*")
+"""Python reads the class as xgrammar does."""
 BOUNDS = "# Strings of any characters, at most: "
 """How our EBNF begins; the names of the fields follow, and how many. `bounds_in` reads it.
 
@@ -134,11 +136,6 @@ def bounds_in(ebnf: str) -> Mapping[str, int]:
 def read_bounds(line: str) -> Mapping[str, int]:
     named = (each.split() for each in line.removeprefix(BOUNDS).split(", "))
     return {name: int(most) for name, most in named}
-
-
-def is_character(one: str) -> bool:
-    """Whether it is one of a string's, as `CHARACTER` says."""
-    return one >= " " and one not in '"\\' and not "\ud800" <= one <= "\udfff"
 
 
 def refuse_unenforced(schema: Mapping[str, Any], place: str = "reply") -> None:

@@ -81,7 +81,7 @@ class Teller(LogitsProcessor):
         for index in self.rows():
             values = logits[index].float().numpy()
             allowed = np.flatnonzero(values > -math.inf)
-            self._rows[index].see(allowed, values[allowed])
+            self.see(index, allowed, values[allowed])
         return logits
 
     def see(self, index: int, allowed: Numbers, logits: Numbers) -> None:
