@@ -87,16 +87,19 @@ async def decode(model: Model, precision: str) -> dict[str, Any]:
 
 
 def contexts_of(model: Model, context: int) -> list[list[int]]:
-    """Random prompts, each with a context of its own or with one that all share."""
-    rng = random.Random(context)
+    """Random prompts, each with a context of its own or with one that all share; a longer context
+    opens as a shorter one does, so that vLLM reads on where it has been.
+    """
+    rng = random.Random(0)
 
     def some(count: int) -> list[int]:
         return [rng.randrange(1000, model.vocabulary) for _ in range(count)]
 
+    own, ends = some(max(BATCHES)), [some(8) for _ in range(max(BATCHES))]
     shared = some(context - STEPS - 32)
     return [
-        [*some(1), *shared] if model.has_own_contexts else [*shared, *some(8)]
-        for _ in range(max(BATCHES))
+        [first, *shared] if model.has_own_contexts else [*shared, *end]
+        for first, end in zip(own, ends, strict=True)
     ]
 
 

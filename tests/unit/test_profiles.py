@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import vllm.envs
 from typer.testing import CliRunner
 
 from tests.conftest import REPOSITORY
@@ -126,4 +127,12 @@ def test_a_missing_checkpoint_is_refused_with_what_to_do(tmp_path: Path) -> None
 @pytest.mark.parametrize("name", profile_names())
 def test_vllm_starts_its_process_anew(name: str) -> None:
     """A forked one cannot use a card once xgrammar has been imported, as it has in a worker."""
-    assert environment(load_profile(name))["VLLM_WORKER_MULTIPROCESSING_METHOD"] == "spawn"
+    assert environment(load_profile(name))["VLLM_WORKER_MULTIPROC_METHOD"] == "spawn"
+
+
+@pytest.mark.parametrize("name", profile_names())
+def test_vllm_knows_the_variables_that_are_set_for_it(name: str) -> None:
+    """It passes over a misspelt one with a warning."""
+    ours = {one for one in environment(load_profile(name)) if one.startswith("VLLM_")}
+
+    assert ours <= vllm.envs.environment_variables.keys()

@@ -216,7 +216,7 @@ def environment(profile: Profile) -> dict[str, str]:
         "DO_NOT_TRACK": "1",
         "VLLM_LOGGING_STREAM": "ext://sys.stderr",  # standard output is for what was asked for
         # xgrammar asks for CUDA when it is imported; in a child forked after that CUDA is unusable.
-        "VLLM_WORKER_MULTIPROCESSING_METHOD": "spawn",
+        "VLLM_WORKER_MULTIPROC_METHOD": "spawn",
         **profile.environment,
     }
 
