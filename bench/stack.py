@@ -93,9 +93,11 @@ class Memory:
 
 @contextmanager
 def warm_stack(profile: str = "demo") -> Iterator[tuple[Stack, Sessions]]:
-    """The whole product with data of its own, warm."""
+    """The whole product with data of its own, warm; each ticket is asked about once, as the bare
+    engine is: what random weights write fails the checks, and would be asked for again.
+    """
     with tempfile.TemporaryDirectory(prefix="triage-bench-", ignore_cleanup_errors=True) as path:
-        settings = load_settings(data_dir=path, profile=profile)
+        settings = load_settings(data_dir=path, profile=profile, max_repairs=0)
         stack = Stack(settings, port=free_port(settings.gateway_host))
         try:
             stack.start()

@@ -164,6 +164,7 @@ class Stack:
             "TRIAGE_BROKER_URL": broker_url,
             "TRIAGE_DATA_DIR": str(self.data),
             "TRIAGE_PROFILE": self._settings.profile,
+            "TRIAGE_MAX_REPAIRS": str(self._settings.max_repairs),
             "TRIAGE_GATEWAY_HOST": self._settings.gateway_host,
             "TRIAGE_GATEWAY_PORT": str(self._port),
             "TRIAGE_METRICS_PORT": str(self._settings.metrics_port),

@@ -74,12 +74,11 @@ def start_engine(settings: Settings, desk: Desk) -> SupervisedEngine:
 
     def make_warm() -> Engine:
         engine = make()
-        try:
+        with contextlib.ExitStack() as undo:
+            undo.callback(engine.stop)  # else its process would keep this one from ending
             for one in every:
                 warm_up(engine, one)
-        except TriageError:
-            engine.stop()
-            raise
+            undo.pop_all()
         return engine
 
     return SupervisedEngine(make_warm, restarts=settings.engine_restarts)
