@@ -12,7 +12,7 @@ from pathlib import Path
 from bench.bare import generate, report, sampling, start
 from bench.engine import MIXED, STATIC, mixed_lengths, ratio_to_free, ways_of_batching
 from bench.models import production_profile, real_weights
-from bench.report import row, write_section
+from bench.report import gpu, row, write_section
 from bench.speed import run
 from bench.workload import workload
 from worker.cli.desks import make_desk
@@ -50,7 +50,7 @@ def write(engine: Sequence[dict[str, float]], stack: Sequence[dict[str, float]])
 
     weights = "its own weights" if real_weights() else "random weights, which write nonsense"
     write_section(
-        "Production",
+        f"Production on {gpu()}",
         text=f"Mistral Nemo 12B, profile nemo-awq-32k, {weights}; {TICKETS} held-out tickets, "
         f"{len(engine)} rounds. Grammar: {SHORT} of them with answers of up to {ANSWER} tokens, "
         f"{TURNS} turns with it and without, the median of the turns' ratios. Mixed: answers of "

@@ -6,17 +6,18 @@ nonsense, but the grammar makes a reply of it, and all of the pipeline runs.
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from bench.models import AWQ, production_profile
+from bench.models import AWQ
 from bench.workload import workload
 from schemas.reply import label_values
 from worker.cli.desks import make_desk
 from worker.engine import preflight
 from worker.engine.checkpoint import Checkpoint
 from worker.engine.machine import this_machine
-from worker.engine.profiles import NVIDIA_DRIVER, Profile, load_profile
+from worker.engine.profiles import Profile, load_profile
 from worker.engine.vllm_engine import VllmEngine
 from worker.errors import DeadlineExceeded
 from worker.settings import load_settings
@@ -27,26 +28,24 @@ from worker.triage.pipeline import Triaged
 pytestmark = [pytest.mark.timeout(1800), pytest.mark.filterwarnings("ignore")]
 
 
-@pytest.fixture(scope="session")
-def profile(tmp_path_factory: pytest.TempPathFactory) -> Profile:
-    if not NVIDIA_DRIVER.exists():
-        pytest.fail("there is no NVIDIA GPU here: run this where there is one")
-    return load_profile(str(production_profile(tmp_path_factory.mktemp("nemo"))))
+@pytest.fixture(scope="module")
+def profile(profile_file: Path) -> Profile:
+    return load_profile(str(profile_file))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def engine(profile: Profile) -> Iterator[VllmEngine]:
     engine = VllmEngine(profile)
     yield engine
     engine.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def desk() -> Desk:
     return make_desk(load_settings(profile="nemo-awq-32k", deadline_s=300.0))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def triaged(engine: VllmEngine, desk: Desk) -> list[Triaged]:
     """32 tickets in five languages, 16 at once."""
     pipeline.warm_up(engine, desk)

@@ -13,7 +13,7 @@ from worker.settings import load_settings
 class Broken(ScriptedEngine):
     """Raises what no engine is known to raise."""
 
-    def generate(self, request: Request, *, deadline_s: float) -> Generation:
+    def generate(self, request: Request, *, deadline_s: float) -> Generation:  # noqa: ARG002
         raise ModuleNotFoundError("No module named 'guidance'")
 
 
