@@ -6,7 +6,7 @@ import pytest
 
 from bench.stack import WARM_UP, warm_stack
 from schemas.reply import label_values
-from worker.cli.desks import make_desk
+from worker.cli.desks import read_taxonomy
 from worker.database import transaction
 from worker.settings import load_settings
 from worker.tickets import read
@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.timeout(1800), pytest.mark.filterwarnings("ignore")]
 
 
 def test_what_webhooks_bring_stands_answered_in_postgres(profile_file: Path) -> None:
-    taxonomy = make_desk(load_settings(profile=str(profile_file))).taxonomy
+    taxonomy = read_taxonomy(load_settings())
 
     with warm_stack(str(profile_file)) as (_, sessions), transaction(sessions) as session:
         tickets = read.latest(session, state=None, limit=2 * WARM_UP)
