@@ -18,9 +18,11 @@ from bench.workload import TICKETS, workload
 from models.demo.prompt import TAXONOMY, example_prompt
 from worker.engine.arguments import engine_arguments
 from worker.engine.grammar import Grammar, reply_grammar
-from worker.engine.profiles import load_profile
+from worker.engine.profiles import Profile, load_profile
 from worker.engine.tokens import PromptEncoder
 from worker.engine.vllm_engine import environment
+from worker.triage import pipeline
+from worker.triage.desk import Desk
 
 IN_FLIGHT = 16
 WARM_UP = 16
@@ -66,6 +68,17 @@ def demo_prompts(count: int) -> tuple[list[list[int]], Grammar]:
     encoder = PromptEncoder(load_profile("demo").model_path)
     prompts = [encoder.encode(example_prompt(example)) for example in workload(count)]
     return prompts, reply_grammar(TAXONOMY)
+
+
+def desk_prompts(profile: Profile, desk: Desk, count: int) -> list[list[int]]:
+    """Tickets as the worker of that desk asks about them."""
+    encoder = PromptEncoder(profile.model_path, shape=profile.prompt_shape)
+
+    def prompt(subject: str, body: str) -> list[int]:
+        language = desk.detector.detect(f"{subject}\n{body}")
+        return encoder.encode(pipeline.build_prompt(desk, language, subject, body, ()))
+
+    return [prompt(one.subject, one.body) for one in workload(count)]
 
 
 def sampling(grammar: str | None, max_tokens: int, **changes: Any) -> Any:

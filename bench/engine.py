@@ -182,7 +182,7 @@ async def grammar(*, backend: str) -> dict[str, float]:
 
 
 async def ratio_to_free(llm: Any, asked: Prompts, forced: Any, *, turns: int = TURNS) -> float:
-    """Tokens a second with a grammar / without, the median of the turns' ratios.
+    """Tokens a second with a grammar / without.
 
     Without a grammar each answer is made as long as it was with one, so that as many sequences run
     at each step: an answer that ends sooner or later changes the last steps, when few still run.
@@ -192,14 +192,19 @@ async def ratio_to_free(llm: Any, asked: Prompts, forced: Any, *, turns: int = T
         for one in (await generate(llm, asked, forced)).outputs
     }
     free = [sampling(None, lengths[tuple(ids)], ignore_eos=True) for ids in asked]
-    pair = {"with": forced, "without": free}
+    return await ratio_of_turns(llm, asked, forced, free, turns=turns)
+
+
+async def ratio_of_turns(llm: Any, asked: Prompts, one: Any, other: Any, *, turns: int) -> float:
+    """Tokens a second with `one`'s parameters / with the `other`'s, the median of the turns'."""
+    pair = {"one": one, "other": other}
     ratios = []
     for turn in range(turns):
         speeds = {
             which: (await generate(llm, asked, pair[which])).tokens_s
             for which in list(pair)[:: 1 if turn % 2 else -1]
         }
-        ratios.append(speeds["with"] / speeds["without"])
+        ratios.append(speeds["one"] / speeds["other"])
     return median(ratios)
 
 

@@ -12,17 +12,20 @@ import signal
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import cycle, pairwise
+from math import ceil
 from pathlib import Path
-from typing import Any
+from statistics import mean
+from typing import Any, TypeVar
 from uuid import uuid4
 
 from prometheus_client import REGISTRY
 
-from bench.bare import IN_FLIGHT, Prompts, demo_prompts, sampling
+from bench.bare import IN_FLIGHT, Prompts, desk_prompts, sampling
 from bench.report import row, write_section
 from bench.speed import run
 from bench.workload import incoming
@@ -41,6 +44,7 @@ from worker.migrate import upgrade_at
 from worker.settings import Settings, load_settings
 from worker.tickets import read, store
 from worker.tickets.states import Queue
+from worker.triage.desk import Desk
 from worker.triage.pipeline import warm_up
 
 TURNS_IN_A_ROUND = 4
@@ -49,8 +53,9 @@ TICKETS = 340
 MORE = 1.2
 """So many times what the bare engine answered waits for the worker: some wait to the end."""
 SETTLE_S, MEASURED_S = 3.0, 10.0
-WRITTEN = "vllm:generation_tokens_total"
+WRITTEN, RUNNING = "vllm:generation_tokens_total", "vllm:num_requests_running"
 LOOK_S = 0.5
+Found = TypeVar("Found")
 
 
 class OpenEngine(VllmEngine):
@@ -84,50 +89,91 @@ class OpenEngine(VllmEngine):
 
         return end
 
+    def alone(self, measure: Callable[[Any], Coroutine[Any, Any, Found]]) -> Found:
+        """What somebody measures of vLLM itself, on its own event loop."""
+        return self._on_loop(measure(self._llm)).result()
+
+
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """What vLLM itself counts: tokens written a second, and sequences that run."""
+
+    tokens_s: float
+    running: float
+
+
+def measured_speed() -> Speed:
+    """Once the batch is full."""
+    time.sleep(SETTLE_S)
+    before, started = counted(WRITTEN), time.perf_counter()
+    running = []
+    while (took := time.perf_counter() - started) < MEASURED_S:
+        running.append(counted(RUNNING))
+        time.sleep(LOOK_S)
+    return Speed((counted(WRITTEN) - before) / took, mean(running))
+
+
+def counted(name: str) -> float:
+    return sum(
+        sample.value
+        for metric in REGISTRY.collect()
+        for sample in metric.samples
+        if sample.name == name
+    )
+
 
 class Turns:
     """Measures in a thread beside the worker, which serves in the main one, then stops it."""
 
-    def __init__(self, engine: OpenEngine, sessions: Sessions, publisher: Publisher) -> None:
+    def __init__(
+        self, engine: OpenEngine, desk: Desk, sessions: Sessions, publisher: Publisher
+    ) -> None:
         self._engine, self._sessions, self._publisher = engine, sessions, publisher
-        self._prompts, grammar = demo_prompts(TICKETS)
-        self._parameters = sampling(grammar.ebnf, grammar.max_tokens, detokenize=False)
-        self._enough = 0.0
-        self.bare_tokens_s: list[float] = []
-        self.worker_tokens_s: list[float] = []
+        self._prompts = desk_prompts(engine.profile, desk, TICKETS)
+        self._parameters = sampling(desk.grammar.ebnf, desk.grammar.max_tokens, detokenize=False)
+        self._enough = 0
+        self._bare_turns: list[Speed] = []
+        self._worker_turns: list[Speed] = []
 
     def take(self, turns: int, is_ready: Callable[[], bool]) -> None:
         """Each turn of the worker has one of the bare engine before and after it."""
         try:
             while not is_ready():
                 time.sleep(LOOK_S)
-            self.bare_tokens_s.append(self._bare())
+            self._bare_turns.append(self._bare())
             for _ in range(turns):
-                self.worker_tokens_s.append(self._worker())
-                self.bare_tokens_s.append(self._bare())
+                self._worker_turns.append(self._worker())
+                self._bare_turns.append(self._bare())
         finally:
             os.kill(os.getpid(), signal.SIGTERM)
 
-    def _bare(self) -> float:
+    def found(self) -> dict[str, list[float]]:
+        return {
+            "bare": [one.tokens_s for one in self._bare_turns],
+            "worker": [one.tokens_s for one in self._worker_turns],
+            "running": [one.running for one in self._worker_turns],
+        }
+
+    def _bare(self) -> Speed:
         end = self._engine.keep_busy(self._prompts, self._parameters)
-        found = tokens_s()
-        self._enough = MORE * end()
+        found = measured_speed()
+        self._enough = ceil(MORE * end())
         return found
 
-    def _worker(self) -> float:
+    def _worker(self) -> Speed:
         delivered: list[int] = []
         while len(delivered) < self._enough:
-            delivered += self._deliver()
-        found = tokens_s()
+            delivered += self._deliver(min(TICKETS, self._enough - len(delivered)))
+        found = measured_speed()
         if self._are_done(delivered):
             raise RuntimeError("the worker had nothing left to do while it was measured")
         while not self._are_done(delivered):
             time.sleep(LOOK_S)
         return found
 
-    def _deliver(self) -> list[int]:
+    def _deliver(self, count: int) -> list[int]:
         with transaction(self._sessions) as session:
-            arrivals = [store.Arrival(ticket) for ticket in incoming(TICKETS)]
+            arrivals = [store.Arrival(ticket) for ticket in incoming(count)]
             received = store.receive_all(session, arrivals, Queue.LIVE)
         ids = [one.ticket_id for one in received]
         self._publisher.announce((ticket_id, Queue.LIVE) for ticket_id in ids)
@@ -138,26 +184,11 @@ class Turns:
             return read.finished(session, ids) == len(ids)
 
 
-def tokens_s() -> float:
-    """What vLLM itself counts, per second, once the batch is full."""
-    time.sleep(SETTLE_S)
-    before, started = written(), time.perf_counter()
-    time.sleep(MEASURED_S)
-    return (written() - before) / (time.perf_counter() - started)
-
-
-def written() -> float:
-    return sum(
-        sample.value
-        for metric in REGISTRY.collect()
-        for sample in metric.samples
-        if sample.name == WRITTEN
-    )
-
-
 @contextmanager
-def servers(data: Path) -> Iterator[Settings]:
-    """Settings for a worker with a Postgres and a broker of its own."""
+def servers(data: Path, profile: str) -> Iterator[Settings]:
+    """Settings for a worker with a Postgres and a broker of its own; each ticket is asked about
+    once, as the bare engine is: what random weights write fails the checks.
+    """
     postgres, redis = EmbeddedPostgres(data / "postgres"), EmbeddedRedis(data)
     try:
         upgrade_at(postgres.url)
@@ -165,7 +196,8 @@ def servers(data: Path) -> Iterator[Settings]:
         while not redis.part.is_ready():
             time.sleep(LOOK_S)
         yield load_settings(
-            profile="demo",
+            profile=profile,
+            max_repairs=0,
             data_dir=data,
             database_url=postgres.url,
             broker_url=redis.url,
@@ -180,9 +212,6 @@ def servers(data: Path) -> Iterator[Settings]:
 def measure(rounds: int) -> None:
     print("the bare engine and the worker around it, by turns", flush=True)
     found = run("bench.pipeline", "--turns", str(rounds * TURNS_IN_A_ROUND))
-    bare, worker = found["bare"], found["worker"]
-    around = [(before + after) / 2 for before, after in pairwise(bare)]
-    ratios = [mine / theirs for mine, theirs in zip(worker, around, strict=True)]
     write_section(
         "Pipeline",
         text="The demonstration model (profile `demo`). One engine process is asked as a bare "
@@ -190,18 +219,31 @@ def measure(rounds: int) -> None:
         f"{MEASURED_S:g} seconds; each turn of the worker is held against the mean of the bare "
         "ones before and after it. Two processes differ by several per cent whatever they run.",
         rows=[
-            row("(a) worker / bare engine, tokens per second", ratios, 3),
-            row("worker, tokens/s", worker, 0),
-            row("bare engine, tokens/s", bare, 0),
+            row(
+                "(a) worker / bare engine, tokens per second",
+                ratios(found["bare"], found["worker"]),
+                3,
+            ),
+            row("worker, tokens/s", found["worker"], 0),
+            row("bare engine, tokens/s", found["bare"], 0),
+            row("sequences that the engine runs for the worker, of 16", found["running"], 2),
         ],
     )
 
 
-def take_turns(turns: int) -> dict[str, list[float]]:
+def ratios(found: Mapping[str, Sequence[float]]) -> list[float]:
+    """Each turn of the worker by the mean of the bare engine's before and after it."""
+    around = [(before + after) / 2 for before, after in pairwise(found["bare"])]
+    return [mine / theirs for mine, theirs in zip(found["worker"], around, strict=True)]
+
+
+@contextmanager
+def turns_taken(profile: str, turns: int) -> Iterator[tuple[OpenEngine, dict[str, list[float]]]]:
+    """What the turns gave, and the engine, which nobody asks any more."""
     logs.configure("WARNING")
     with (
         tempfile.TemporaryDirectory(prefix="triage-bench-") as path,
-        servers(Path(path)) as settings,
+        servers(Path(path), profile) as settings,
         opened(settings.database_url, pool_size=settings.in_flight + AHEAD) as sessions,
     ):
         desk, app = desks.make_desk(settings), make_app(settings)
@@ -211,17 +253,18 @@ def take_turns(turns: int) -> dict[str, list[float]]:
         publisher = Publisher(app, sessions)
         run = compose.make_runtime(settings, supervised, sessions, publisher, desk)
         register(app, run)
-        measured = Turns(engine, sessions, publisher)
+        measured = Turns(engine, desk, sessions, publisher)
         is_ready = settings.ready_file.exists
         threading.Thread(target=measured.take, args=(turns, is_ready), daemon=True).start()
         try:
             Service(app, run, supervised, compose.make_plan(settings)).serve()
+            yield engine, measured.found()
         finally:
             supervised.stop()
-    return {"bare": measured.bare_tokens_s, "worker": measured.worker_tokens_s}
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--turns", type=int, default=TURNS_IN_A_ROUND)
-    print("RESULT", json.dumps(take_turns(parser.parse_args().turns)))
+    with turns_taken("demo", parser.parse_args().turns) as (_, result):
+        print("RESULT", json.dumps(result))
