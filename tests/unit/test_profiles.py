@@ -8,7 +8,8 @@ from typer.testing import CliRunner
 
 from tests.conftest import REPOSITORY
 from worker.cli.main import app
-from worker.engine.profiles import load_profile, profile_names
+from worker.engine import vllm_engine
+from worker.engine.profiles import Profile, load_profile, profile_names
 from worker.engine.tokens import PromptEncoder
 from worker.engine.vllm_engine import environment
 from worker.errors import SettingsError
@@ -128,6 +129,23 @@ def test_a_missing_checkpoint_is_refused_with_what_to_do(tmp_path: Path) -> None
 def test_vllm_starts_its_process_anew(name: str) -> None:
     """A forked one cannot use a card once xgrammar has been imported, as it has in a worker."""
     assert environment(load_profile(name))["VLLM_WORKER_MULTIPROC_METHOD"] == "spawn"
+
+
+def test_beside_a_card_torch_computes_with_one_thread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those that it has otherwise wait without sleeping, on every core."""
+    nemo = load_profile("nemo-awq-32k")
+    with_more = nemo.model_copy(update={"environment": {"OMP_NUM_THREADS": "4"}})
+
+    def threads(profile: Profile, driver: str) -> str | None:
+        monkeypatch.setattr(vllm_engine, "NVIDIA_DRIVER", tmp_path / driver)
+        return environment(profile).get("OMP_NUM_THREADS")
+
+    (tmp_path / "version").touch()
+    assert threads(nemo, "version") == "1"
+    assert threads(with_more, "version") == "4"
+    assert threads(nemo, "nowhere") is None
 
 
 @pytest.mark.parametrize("name", profile_names())

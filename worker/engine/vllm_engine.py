@@ -22,7 +22,7 @@ from worker.engine.arguments import engine_arguments
 from worker.engine.contract import Generation, Identity, Request, Token
 from worker.engine.machine import Machine, this_machine
 from worker.engine.preflight import refuse_what_cannot_start
-from worker.engine.profiles import Profile
+from worker.engine.profiles import NVIDIA_DRIVER, Profile
 from worker.engine.tokens import PromptEncoder
 from worker.engine.told import ToldBeside, ToldByVllm
 from worker.errors import (
@@ -40,6 +40,9 @@ if TYPE_CHECKING:
 
 log = logs.get(__name__)
 
+BESIDE_A_CARD = {"OMP_NUM_THREADS": "1"}
+"""Torch's threads have microseconds of work in a step there, and wait for more without sleeping: on
+14 of 16 cores, as measured (docs/decisions/beside-a-card.md)."""
 ALTERNATIVES = 10
 """Tokens told beside the chosen one: enough for the confidence of a label (bench/RESULTS.md)."""
 
@@ -217,6 +220,7 @@ def environment(profile: Profile) -> dict[str, str]:
         "VLLM_LOGGING_STREAM": "ext://sys.stderr",  # standard output is for what was asked for
         # xgrammar asks for CUDA when it is imported; in a child forked after that CUDA is unusable.
         "VLLM_WORKER_MULTIPROC_METHOD": "spawn",
+        **(BESIDE_A_CARD if NVIDIA_DRIVER.exists() else {}),
         **profile.environment,
     }
 
