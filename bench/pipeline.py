@@ -225,11 +225,7 @@ def measure(rounds: int) -> None:
         f"{MEASURED_S:g} seconds; each turn of the worker is held against the mean of the bare "
         "ones before and after it. Two processes differ by several per cent whatever they run.",
         rows=[
-            row(
-                "(a) worker / bare engine, tokens per second",
-                ratios(found["bare"], found["worker"]),
-                3,
-            ),
+            row("(a) worker / bare engine, tokens per second", ratios(found), 3),
             row("worker, tokens/s", found["worker"], 0),
             row("bare engine, tokens/s", found["bare"], 0),
             row("sequences that the engine runs for the worker, of 16", found["running"], 2),
