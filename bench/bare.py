@@ -87,16 +87,14 @@ def sampling(grammar: str | None, max_tokens: int, **changes: Any) -> Any:
     from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams  # noqa: PLC0415
 
     forced = StructuredOutputsParams(grammar=grammar) if grammar else None
-    return SamplingParams(
-        **{
-            "temperature": 0.0,
-            "seed": 0,
-            "max_tokens": max_tokens,
-            "output_kind": RequestOutputKind.FINAL_ONLY,
-            "structured_outputs": forced,
-        }
-        | changes
-    )
+    arguments: dict[str, Any] = {
+        "temperature": 0.0,
+        "seed": 0,
+        "max_tokens": max_tokens,
+        "output_kind": RequestOutputKind.FINAL_ONLY,
+        "structured_outputs": forced,
+    }
+    return SamplingParams(**arguments | changes)
 
 
 async def generate(

@@ -21,7 +21,7 @@ from itertools import cycle, pairwise
 from math import ceil
 from pathlib import Path
 from statistics import mean
-from typing import Any, TypeVar
+from typing import Any
 from uuid import uuid4
 
 from prometheus_client import REGISTRY
@@ -56,7 +56,6 @@ MORE = 1.2
 BEGUN_WITHIN_S, SETTLE_S, MEASURED_S = 1.0, 3.0, 10.0
 WRITTEN, RUNNING = "vllm:generation_tokens_total", "vllm:num_requests_running"
 LOOK_S = 0.5
-Found = TypeVar("Found")
 
 
 class OpenEngine(VllmEngine):
@@ -95,9 +94,12 @@ class OpenEngine(VllmEngine):
 
         return end
 
-    def alone(self, measure: Callable[[Any], Coroutine[Any, Any, Found]]) -> Found:
+    def alone(
+        self, measure: Callable[[Any], Coroutine[Any, Any, dict[str, float]]]
+    ) -> dict[str, float]:
         """What somebody measures of vLLM itself, on its own event loop."""
-        return self._on_loop(measure(self._llm)).result()
+        found: dict[str, float] = self._on_loop(measure(self._llm)).result()
+        return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -140,7 +140,7 @@ def arrivals(running: Stack, rate: float, prefix: str) -> list[int]:
 def p95(sessions: Sessions, ids: list[int]) -> float:
     wait_until_done(ids, sessions)
     with transaction(sessions) as session:
-        taken = session.scalars(text(LATENCIES), {"ids": ids}).all()
+        taken: Sequence[float] = session.scalars(text(LATENCIES), {"ids": ids}).all()
     return statistics.quantiles(taken, n=20)[-1]
 
 

@@ -34,12 +34,13 @@ Cells = dict[str, float]
 
 def measure(_rounds: int) -> None:
     model = model_under_test()
-    lines, drawn = [], {}
+    lines = []
+    drawn: dict[str, list[float | None]] = {}
     for precision in model.precisions:
         print(f"{model.name}, {precision}", flush=True)
         found = run("bench.roofline", precision)
         for context in model.contexts:
-            cells = found.get(str(context), {})
+            cells: Cells = found.get(str(context), {})
             lines.append(line(model, precision, context, cells, found["bytes_s"]))
             name = f"{precision}, {context // 1024}k"
             drawn[name] = [cells.get(str(batch)) for batch in BATCHES]

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from bench.bare import PLAIN
 from bench.report import row, write_section
@@ -56,14 +57,13 @@ def measure_round(name: str) -> Round:
     return measured
 
 
-def run(module: str, *words: str) -> Result:
+def run(module: str, *words: str) -> Any:
     """The result that a measurement prints, run as a process of its own."""
     output = subprocess.run(
         [sys.executable, "-m", module, *words], check=True, capture_output=True, text=True
     ).stdout
     [line] = [line for line in output.splitlines() if line.startswith("RESULT ")]
-    found: Result = json.loads(line.removeprefix("RESULT "))
-    return found
+    return json.loads(line.removeprefix("RESULT "))
 
 
 def cold_start_s() -> float:
