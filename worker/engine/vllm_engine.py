@@ -40,9 +40,6 @@ if TYPE_CHECKING:
 
 log = logs.get(__name__)
 
-BESIDE_A_CARD = {"OMP_NUM_THREADS": "1"}
-"""Torch's threads have microseconds of work in a step there, and wait for more without sleeping: on
-14 of 16 cores, as measured (docs/decisions/beside-a-card.md)."""
 ALTERNATIVES = 10
 """Tokens told beside the chosen one: enough for the confidence of a label (bench/RESULTS.md)."""
 
@@ -220,7 +217,8 @@ def environment(profile: Profile) -> dict[str, str]:
         "VLLM_LOGGING_STREAM": "ext://sys.stderr",  # standard output is for what was asked for
         # xgrammar asks for CUDA when it is imported; in a child forked after that CUDA is unusable.
         "VLLM_WORKER_MULTIPROC_METHOD": "spawn",
-        **(BESIDE_A_CARD if NVIDIA_DRIVER.exists() else {}),
+        # Torch's other threads would wait without sleeping (docs/decisions/beside-a-card.md).
+        **({"OMP_NUM_THREADS": "1"} if NVIDIA_DRIVER.exists() else {}),
         **profile.environment,
     }
 
