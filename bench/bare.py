@@ -15,12 +15,13 @@ from typing import Any
 from uuid import uuid4
 
 from bench.workload import TICKETS, workload
-from models.demo.prompt import TAXONOMY, example_prompt
+from worker.cli.desks import make_desk
 from worker.engine.arguments import engine_arguments
-from worker.engine.grammar import Grammar, reply_grammar
+from worker.engine.grammar import Grammar
 from worker.engine.profiles import Profile, load_profile
 from worker.engine.tokens import PromptEncoder
 from worker.engine.vllm_engine import environment
+from worker.settings import load_settings
 from worker.triage import pipeline
 from worker.triage.desk import Desk
 
@@ -64,10 +65,9 @@ def start(profile: str = "demo", **changes: Any) -> Any:
 
 
 def demo_prompts(count: int) -> tuple[list[list[int]], Grammar]:
-    """Tickets as the worker asks about them, and the grammar of the answer."""
-    encoder = PromptEncoder(load_profile("demo").model_path)
-    prompts = [encoder.encode(example_prompt(example)) for example in workload(count)]
-    return prompts, reply_grammar(TAXONOMY)
+    """Tickets as the demonstration's worker asks about them, and the grammar of the answer."""
+    desk = make_desk(load_settings(profile="demo"))
+    return desk_prompts(load_profile("demo"), desk, count), desk.grammar
 
 
 def desk_prompts(profile: Profile, desk: Desk, count: int) -> list[list[int]]:

@@ -242,8 +242,10 @@ def ratios(found: Mapping[str, Sequence[float]]) -> list[float]:
 
 
 @contextmanager
-def turns_taken(profile: str, turns: int) -> Iterator[tuple[OpenEngine, dict[str, list[float]]]]:
-    """What the turns gave, and the engine, which nobody asks any more."""
+def turns_taken(
+    profile: str, turns: int
+) -> Iterator[tuple[OpenEngine, Desk, dict[str, list[float]]]]:
+    """The engine, which nobody asks any more, the worker's desk, and what the turns gave."""
     logs.configure("WARNING")
     with (
         tempfile.TemporaryDirectory(prefix="triage-bench-") as path,
@@ -262,7 +264,7 @@ def turns_taken(profile: str, turns: int) -> Iterator[tuple[OpenEngine, dict[str
         threading.Thread(target=measured.take, args=(turns, is_ready), daemon=True).start()
         try:
             Service(app, run, supervised, compose.make_plan(settings)).serve()
-            yield engine, measured.found()
+            yield engine, desk, measured.found()
         finally:
             supervised.stop()
 
@@ -270,5 +272,5 @@ def turns_taken(profile: str, turns: int) -> Iterator[tuple[OpenEngine, dict[str
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--turns", type=int, default=TURNS_IN_A_ROUND)
-    with turns_taken("demo", parser.parse_args().turns) as (_, result):
+    with turns_taken("demo", parser.parse_args().turns) as (*_, result):
         print("RESULT", json.dumps(result))

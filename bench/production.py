@@ -7,10 +7,11 @@ import argparse
 import json
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bench.bare import desk_prompts, generate, sampling
+from bench.bare import Prompts, desk_prompts, generate, sampling
 from bench.engine import (
     MIXED,
     mixed_lengths,
@@ -23,11 +24,10 @@ from bench.pipeline import MEASURED_S, ratios, turns_taken
 from bench.pipeline import TICKETS as BEFORE
 from bench.report import gpu, row, write_section
 from bench.speed import run
-from worker.cli.desks import make_desk
+from worker.engine.grammar import Grammar
 from worker.engine.machine import this_machine
-from worker.engine.profiles import NVIDIA_DRIVER, load_profile
+from worker.engine.profiles import NVIDIA_DRIVER
 from worker.engine.vllm_engine import ALTERNATIVES
-from worker.settings import load_settings
 
 TICKETS = 48
 SHORT, ANSWER, TURNS = 32, 128, 6
@@ -76,25 +76,25 @@ def write(found: dict[str, Any]) -> None:
 
 def by_turns(profile: str, turns: int) -> dict[str, Any]:
     """All that the section needs, of one engine."""
-    desk = make_desk(load_settings(profile=profile))
-    # Not those of the turns, which are in the cache as wholes.
-    asked = desk_prompts(load_profile(profile), desk, BEFORE + TICKETS)[BEFORE:]
-
-    async def alone(llm: Any) -> dict[str, float]:
-        grammar = desk.grammar
-        found = await generate(llm, asked, sampling(grammar.ebnf, grammar.max_tokens))
-        result = {"cached": found.cached_share}
-        short, some = sampling(grammar.ebnf, ANSWER), asked[:SHORT]
-        result["grammar"] = await ratio_to_free(llm, some, short, turns=TURNS)
-        tell(result)
-        told = sampling(grammar.ebnf, ANSWER, logprobs=ALTERNATIVES, flat_logprobs=True)
-        result["told"] = await ratio_of_turns(llm, some, told, short, turns=TURNS)
-        tell(result)
-        return result | await ways_of_batching(llm, asked, mixed_lengths(TICKETS), alone=ALONE)
-
-    with turns_taken(profile, turns) as (engine, found):
+    with turns_taken(profile, turns) as (engine, desk, found):
         tell(found)
-        return found | engine.alone(alone)
+        # Not those of the turns, which are in the cache as wholes.
+        asked = desk_prompts(engine.profile, desk, BEFORE + TICKETS)[BEFORE:]
+        return found | engine.alone(lambda llm: alone(llm, desk.grammar, asked))
+
+
+async def alone(llm: Any, grammar: Grammar, asked: Prompts) -> dict[str, float]:
+    """What the engine does when nobody but this asks it."""
+    found = await generate(llm, asked, sampling(grammar.ebnf, grammar.max_tokens))
+    result = {"cached": found.cached_share}
+    short, some = sampling(grammar.ebnf, ANSWER), asked[:SHORT]
+    result["grammar"] = await ratio_to_free(llm, some, short, turns=TURNS)
+    tell(result)
+    as_worker = partial(sampling, grammar.ebnf, ANSWER, detokenize=False)
+    told = as_worker(logprobs=ALTERNATIVES, flat_logprobs=True)
+    result["told"] = await ratio_of_turns(llm, some, told, as_worker(), turns=TURNS)
+    tell(result)
+    return result | await ways_of_batching(llm, asked, mixed_lengths(TICKETS), alone=ALONE)
 
 
 def tell(found: dict[str, Any]) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.bare import Generated, generate, sampling
-from bench.models import Model, model_under_test
+from bench.models import PRODUCTION, Model, model_under_test
 from bench.report import gpu, write_table
 from bench.speed import run
 from worker import charts
@@ -132,8 +132,8 @@ def bytes_s(device: str) -> float:
 
 
 if __name__ == "__main__":
-    os.environ.update(
-        environment(load_profile("demo")) if model_under_test().device == "cpu" else {}
-    )
-    result = asyncio.run(decode(model_under_test(), Precision(sys.argv[1])))
+    model = model_under_test()
+    profile = load_profile("demo" if model.device == "cpu" else PRODUCTION)
+    os.environ.update(environment(profile))
+    result = asyncio.run(decode(model, Precision(sys.argv[1])))
     sys.stdout.write(f"RESULT {json.dumps(result)}\n")
