@@ -58,9 +58,15 @@ def measure_round(name: str) -> Round:
 
 
 def run(module: str, *words: str) -> Any:
-    """The result that a measurement prints, run as a process of its own."""
+    """The result that a measurement prints, run as a process of its own; its progress and what
+    goes wrong are shown as they come.
+    """
     output = subprocess.run(
-        [sys.executable, "-m", module, *words], check=True, capture_output=True, text=True
+        [sys.executable, "-m", module, *words],
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={"VLLM_LOGGING_LEVEL": "ERROR", **os.environ},
     ).stdout
     [line] = [line for line in output.splitlines() if line.startswith("RESULT ")]
     return json.loads(line.removeprefix("RESULT "))
