@@ -144,10 +144,14 @@ class Turns:
         self._worker_turns: list[Speed] = []
 
     def take(self, turns: int, is_ready: Callable[[], bool]) -> None:
-        """Each turn of the worker has one of the bare engine before and after it."""
+        """Each turn of the worker has one of the bare engine before and after it.
+
+        The very first one counts for nothing: it reads prompts that all others find in the cache.
+        """
         try:
             while not is_ready():
                 time.sleep(LOOK_S)
+            self._bare()
             self._bare_turns.append(self._bare())
             for _ in range(turns):
                 self._worker_turns.append(self._worker())
