@@ -195,7 +195,7 @@ def progress_bar(console: Console) -> Progress:
 def show(run: Run, kept: Settings | None) -> None:
     """The table, the totals, and where to look next."""
     console = Console()
-    console.print(ticket_table(run.reports))
+    console.print(ticket_table(run.reports, width=console.width))
     console.print()
     for line in totals(run):
         console.print(line, highlight=False)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from rich.console import JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
@@ -10,18 +11,27 @@ STATE_STYLE = {"replied": "green", "needs_human": "yellow", "received": "cyan", 
 DISPOSITION_STYLE = {"auto": "green", "suggest": "cyan", "human": "yellow"}
 
 
-def ticket_table(reports: Sequence[dict[str, Any]]) -> Table:
-    """One line a ticket: what it is, how sure the engine is, how the reply begins."""
+REPLY = "reply, or why there is none"
+NARROW = 100
+"""Characters; a terminal of fewer has room for the sentiment or for the reply."""
+
+
+def ticket_table(reports: Sequence[dict[str, Any]], *, width: int) -> Table:
+    """One line a ticket: what it is, how sure the engine is, how the reply begins.
+
+    `width` is the terminal's, in characters.
+    """
     table = Table(box=None, pad_edge=False, header_style="bold", expand=True)
-    for heading in ("ticket", "lang", "category", "priority", "sentiment"):
-        table.add_column(heading, no_wrap=True)
-    table.add_column("conf.", justify="right", no_wrap=True)
-    table.add_column("disposition", no_wrap=True)
-    table.add_column(
-        "reply, or why there is none", no_wrap=True, ratio=1, min_width=28, overflow="ellipsis"
-    )
+    headings = ["ticket", "lang", "category", "priority", "sentiment", "conf.", "disposition"]
+    if width < NARROW:
+        headings.remove("sentiment")
+    for heading in headings:
+        justify: JustifyMethod = "right" if heading == "conf." else "left"
+        table.add_column(heading, justify=justify, no_wrap=True)
+    table.add_column(REPLY, no_wrap=True, ratio=1, overflow="ellipsis")
     for one in reports:
-        table.add_row(*cells(one))
+        told = cells(one)
+        table.add_row(*(told[heading] for heading in (*headings, REPLY)))
     return table
 
 
@@ -33,16 +43,17 @@ def plain_table(*headings: str) -> Table:
     return table
 
 
-def cells(one: dict[str, Any]) -> list[Text]:
+def cells(one: dict[str, Any]) -> dict[str, Text]:
+    """A ticket's cells by their column's heading."""
     sure = f"{min(one['confidence'].values()):.2f}" if one["confidence"] else "–"
     said = one["reply"] or (f"({one['reason']})" if one["reason"] else "(no reply)")
-    return [
-        Text(one["external_id"], overflow="ellipsis"),
-        Text(one["language"] or "–"),
-        Text(one["category"] or "–"),
-        Text(one["priority"] or "–"),
-        Text(one["sentiment"] or "–"),
-        Text(sure),
-        Text(one["disposition"], DISPOSITION_STYLE[one["disposition"]]),
-        Text(" ".join(said.split())),
-    ]
+    return {
+        "ticket": Text(one["external_id"], overflow="ellipsis"),
+        "lang": Text(one["language"] or "–"),
+        "category": Text(one["category"] or "–"),
+        "priority": Text(one["priority"] or "–"),
+        "sentiment": Text(one["sentiment"] or "–"),
+        "conf.": Text(sure),
+        "disposition": Text(one["disposition"], DISPOSITION_STYLE[one["disposition"]]),
+        REPLY: Text(" ".join(said.split())),
+    }

@@ -46,4 +46,5 @@ def list_(
         for one in reports:
             typer.echo(json.dumps(one, ensure_ascii=False))
     else:
-        Console().print(ticket_table(reports))
+        console = Console()
+        console.print(ticket_table(reports, width=console.width))
