@@ -139,12 +139,13 @@ def config(shape: Shape, precision: str) -> dict[str, Any]:
 
 def model_under_test() -> Model:
     if not NVIDIA_DRIVER.exists():
+        shape = Shape.of_config(REPOSITORY / "models/demo/config.json")
         return Model(
             name="demonstration model",
-            label="The demonstration model's shape (2.6 M parameters) with random weights, on the "
-            "CPU with one thread; its weights fit the processor's cache, so the share says little. "
-            "All sequences share one context.",
-            shape=Shape.of_config(REPOSITORY / "models/demo/config.json"),
+            label=f"The demonstration model's shape ({shape.parameters / 1e6:.1f} M parameters) "
+            "with random weights, on the CPU with one thread; its weights fit the processor's "
+            "cache, so the share says little. All sequences share one context.",
+            shape=shape,
             device="cpu",
             precisions=("fp16", "awq"),
             contexts=(4 * KILO, 32 * KILO),

@@ -127,6 +127,27 @@ def test_a_plan_that_does_not_fit_says_by_how_much_and_exits_4() -> None:
     assert "Does not fit: 1.9 GB too much" in said
 
 
+@pytest.mark.parametrize(
+    ("asked", "remedies"),
+    [
+        (("--precision", "fp8", "--context", "131072"),
+         ["--precision awq", "--context 107520", "--card 26"]),
+        (("--precision", "fp16"), ["--precision fp8", "--precision awq", "--card 31"]),
+        (("--context", "131072", "--card", "9"), ["--card 21"]),
+    ],
+)  # fmt: skip
+def test_each_thing_that_a_plan_offers_makes_it_fit(
+    asked: tuple[str, ...], remedies: list[str]
+) -> None:
+    _, said = run("plan", "nemo-12b", *asked)
+
+    *others, last = remedies
+    offered = f"{', '.join(others)} or {last}." if others else f"{last}."
+    assert f"It would with {offered}" in said
+    for one in remedies:
+        assert run("plan", "nemo-12b", *asked, *one.split())[0] == 0
+
+
 def test_a_small_model_weighs_more_than_nothing() -> None:
     _, said = run("plan", str(REPOSITORY / "models" / "demo" / "config.json"))
 

@@ -1,6 +1,8 @@
 """`triage profile` and `triage plan`: which models run how, and what they take of a card."""
 
 import json
+from dataclasses import replace
+from math import ceil
 from typing import Annotated
 
 import typer
@@ -16,6 +18,7 @@ from worker.errors import SettingsError
 
 app = typer.Typer(no_args_is_help=True)
 Name = Annotated[str, typer.Argument(metavar="PROFILE")]
+KILO = 1024
 LEAST_GB = 0.05
 """Less, as of a demonstration model, would be told as 0.0."""
 
@@ -129,6 +132,14 @@ def matching(made: Plan) -> list[str]:
     return [name for _, name in sorted(fitting, reverse=True)]
 
 
+def remedies(made: Plan) -> list[str]:
+    """Options of which each alone would make it fit; a larger card always would."""
+    found = [f"--precision {one}" for one in Precision if replace(made, precision=one).fits]
+    if (context := made.kv_tokens // KILO * KILO) > 0:
+        found.append(f"--context {context}")
+    return [*found, f"--card {ceil(made.total_gb / made.share)}"]
+
+
 def tell(made: Plan, profiles: list[str]) -> None:
     console = Console(highlight=False, soft_wrap=True)
     shape = made.shape
@@ -144,8 +155,9 @@ def tell(made: Plan, profiles: list[str]) -> None:
     console.print(table)
     if not made.fits:
         over = made.total_gb - made.card_gb * made.share
-        console.print(f"\nDoes not fit: {over:.1f} GB too much. A shorter --context, --precision "
-                      "awq or a larger --card would help.")  # fmt: skip
+        *others, last = remedies(made)
+        console.print(f"\nDoes not fit: {over:.1f} GB too much. It would with "
+                      f"{', '.join(others)}{' or ' if others else ''}{last}.")  # fmt: skip
     else:
         console.print(
             f"\nFits. Room for {made.kv_tokens:,} tokens of KV cache: {made.tokens_each:,} for "
