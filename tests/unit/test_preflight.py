@@ -131,6 +131,17 @@ def test_an_fp8_cache_on_hopper_wants_bfloat16(nemo: Path, tmp_path: Path) -> No
         preflight.refuse_what_cannot_start(own, HOPPER)
 
 
+def test_a_folder_that_is_not_there_is_refused_before_the_hub_is_asked(tmp_path: Path) -> None:
+    own = load_profile("demo").model_copy(update={"model": str(tmp_path / "gone")})
+
+    with pytest.raises(SettingsError, match=r"there is no folder .*gone: put the model's files"):
+        preflight.refuse_what_cannot_start(own, CPU)
+
+
+def test_a_model_of_the_hub_may_come_later() -> None:
+    preflight.refuse_what_cannot_start(load_profile("nemo-awq-32k"), ADA)
+
+
 def test_another_models_chat_template_is_told(nemo: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(nemo, tmp_path / "model")
     (folder / "chat_template.jinja").write_text(

@@ -14,6 +14,10 @@ DECIDING = ("config.json", "tokenizer.json", "*.safetensors")
 """The files that decide what a model writes."""
 
 
+class NotDownloaded(SettingsError):
+    """A model of the hub that is not on this machine yet."""
+
+
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
     """The folder of a model, and its `config.json`."""
@@ -26,7 +30,8 @@ class Checkpoint:
         """Find the profile's model: a folder, or what was downloaded from the hub before.
 
         Raises:
-            SettingsError: it is not on this machine.
+            NotDownloaded: the hub may have it, this machine has not.
+            SettingsError: it names a folder that is not there, or has no `config.json`.
         """
         folder = Path(profile.model_path)
         if not folder.is_dir():
@@ -89,7 +94,8 @@ class Checkpoint:
 def downloaded(profile: Profile) -> Path:
     """
     Raises:
-        SettingsError: it was not.
+        NotDownloaded: it was not.
+        SettingsError: no model of the hub can have this name.
     """
     from huggingface_hub import snapshot_download  # noqa: PLC0415  # only where models are
     from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError  # noqa: PLC0415
@@ -98,8 +104,13 @@ def downloaded(profile: Profile) -> Path:
         return Path(
             snapshot_download(profile.model, revision=profile.revision, local_files_only=True)
         )
-    except (LocalEntryNotFoundError, HFValidationError) as error:
+    except HFValidationError as error:
         raise SettingsError(
+            f"there is no folder {profile.model}: put the model's files there, or name another "
+            "folder, or a model of the hub, as `model` in the profile"
+        ) from error
+    except LocalEntryNotFoundError as error:
+        raise NotDownloaded(
             f"{profile.model} is not on this machine: `hf download {profile.model}`, or name a "
             "folder as `model` in the profile"
         ) from error

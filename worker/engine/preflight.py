@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from worker.engine.arguments import unknown_arguments
-from worker.engine.checkpoint import Checkpoint
+from worker.engine.checkpoint import Checkpoint, NotDownloaded
 from worker.engine.machine import CPU_KERNELS, Machine, free_gb, least_capability
 from worker.engine.memory import Plan
 from worker.engine.profiles import Profile
@@ -45,7 +45,7 @@ def refuse_what_cannot_start(profile: Profile, machine: Machine) -> None:
         SettingsError: the profile cannot run on this machine; it says why, and what to change.
     """
     on_disk = []
-    with suppress(SettingsError):  # otherwise vLLM fetches it
+    with suppress(NotDownloaded):  # vLLM fetches it
         on_disk.append(calculation(profile, Checkpoint.of(profile), machine))
     for seen in (*of_machine(profile, machine), *on_disk):
         if seen.fix and not seen.is_warning:
