@@ -15,6 +15,8 @@ from bench.workload import TICKETS
 from worker import charts
 
 Result = dict[str, float]
+QUIET = {"VLLM_LOGGING_LEVEL": "ERROR", "TORCH_CPP_LOG_LEVEL": "ERROR", "PYTHONWARNINGS": "ignore"}
+"""What a measurement's process has set, unless it is set already: only errors are of interest."""
 FIRST_REPLY = re.compile(r"First reply\s+([\d.]+)\s+s")
 
 
@@ -66,7 +68,7 @@ def run(module: str, *words: str) -> Any:
         check=True,
         stdout=subprocess.PIPE,
         text=True,
-        env={"VLLM_LOGGING_LEVEL": "ERROR", **os.environ},
+        env=QUIET | os.environ,
     ).stdout
     [line] = [line for line in output.splitlines() if line.startswith("RESULT ")]
     return json.loads(line.removeprefix("RESULT "))
