@@ -153,7 +153,7 @@ async def prefix(*, enable_prefix_caching: bool) -> dict[str, float]:
         encoder.encode(replace(example_prompt(one), instruction=instruction))
         for one in workload(TICKETS)
     ]
-    _, grammar = demo_prompts(1)
+    grammar = reply_grammar(TAXONOMY)
     llm = start(enable_prefix_caching=enable_prefix_caching)
     parameters = sampling(grammar.ebnf, 100)  # as long as an answer usually is
     await generate(llm, asked[:STATIC], parameters)

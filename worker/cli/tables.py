@@ -9,8 +9,6 @@ from rich.text import Text
 
 STATE_STYLE = {"replied": "green", "needs_human": "yellow", "received": "cyan", "triaging": "blue"}
 DISPOSITION_STYLE = {"auto": "green", "suggest": "cyan", "human": "yellow"}
-
-
 REPLY = "reply, or why there is none"
 NARROW = 100
 """Characters; a terminal of fewer has room for the sentiment or for the reply."""
