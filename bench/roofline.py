@@ -48,7 +48,7 @@ def measure(_rounds: int) -> None:
         "Roofline" if model.device == "cpu" else f"Roofline on {gpu()}",
         text=f"(c) {model.label} vLLM {this_machine().vllm}. "
         "Tokens a second of all sequences together while they write, after "
-        "their contexts have been read; in brackets the share of what memory's bandwidth "
+        "their contexts are in the cache; in brackets the share of what memory's bandwidth "
         "allows, if a step reads all weights once and each sequence's cache.",
         head="| precision | context | " + " | ".join(f"batch {one}" for one in BATCHES) + " |",
         rows=lines,
@@ -78,8 +78,7 @@ async def decode(model: Model, precision: str) -> dict[str, Any]:
             prompts = contexts_of(model, context)
             cells = found[str(context)] = {}
             for batch in BATCHES:
-                own = context if model.has_own_contexts else STEPS + 64
-                if context + (batch - 1) * own < room:
+                if batch * context < room:
                     cells[str(batch)] = await tokens_s(llm, prompts[:batch])
                     print(f"{context:,} tokens × {batch}: {cells[str(batch)]:,.0f} tokens/s",
                           file=sys.stderr, flush=True)  # fmt: skip
@@ -88,24 +87,17 @@ async def decode(model: Model, precision: str) -> dict[str, Any]:
 
 
 def contexts_of(model: Model, context: int) -> list[list[int]]:
-    """Random prompts, each with a context of its own or with one that all share; a longer context
-    opens as a shorter one does, so that vLLM reads on where it has been.
+    """Random prompts, different from their first token on; a longer context opens as a shorter one
+    does, so that vLLM reads on where it has been.
     """
     rng = random.Random(0)
-
-    def some(count: int) -> list[int]:
-        return [rng.randrange(1000, model.vocabulary) for _ in range(count)]
-
-    own, ends = some(max(BATCHES)), [some(8) for _ in range(max(BATCHES))]
-    shared = some(context - STEPS - 32)
-    return [
-        [first, *shared] if model.has_own_contexts else [*shared, *end]
-        for first, end in zip(own, ends, strict=True)
-    ]
+    firsts = rng.sample(range(1000, model.vocabulary), max(BATCHES))
+    rest = [rng.randrange(1000, model.vocabulary) for _ in range(context - STEPS - 32)]
+    return [[first, *rest] for first in firsts]
 
 
 async def tokens_s(llm: Any, prompts: list[list[int]]) -> float:
-    """Reads the contexts first; then what `STEPS` tokens take beyond the first."""
+    """Brings the contexts into the cache first; then what `STEPS` tokens take beyond the first."""
     for prompt in prompts:
         await write(llm, [prompt], 1)
     one = await write(llm, prompts, 1)
@@ -116,6 +108,12 @@ async def tokens_s(llm: Any, prompts: list[list[int]]) -> float:
 async def write(llm: Any, prompts: list[list[int]], tokens: int) -> Generated:
     parameters = sampling(None, tokens, ignore_eos=True, detokenize=False)
     return await generate(llm, prompts, parameters, in_flight=len(prompts))
+
+
+def cache_gib(model: Model) -> int:
+    """Room for all contexts, but no more than half of the memory. Only a CPU's vLLM asks for it."""
+    wanted = max(BATCHES) * max(model.contexts) * model.kv_bytes / 2**30
+    return int(min(wanted, this_machine().memory_gb / 2)) + 1
 
 
 def bytes_s(device: str) -> float:
@@ -134,6 +132,7 @@ def bytes_s(device: str) -> float:
 if __name__ == "__main__":
     model = model_under_test()
     profile = load_profile("demo" if model.device == "cpu" else PRODUCTION)
-    os.environ.update(environment(profile))
+    os.environ.update(environment(profile))  # before torch is imported, which counts its threads
+    os.environ["VLLM_CPU_KVCACHE_SPACE"] = str(cache_gib(model))
     result = asyncio.run(decode(model, Precision(sys.argv[1])))
     sys.stdout.write(f"RESULT {json.dumps(result)}\n")
