@@ -4,14 +4,18 @@ Beside it stands what the simulation says of the same agents, fed with the engin
 """
 
 import random
+import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from statistics import quantiles
+from typing import Any
 
 import httpx
-from sqlalchemy import text
+from sqlalchemy import Row, text
 
+from bench.models import PRODUCTION
 from bench.report import fact, write_section
 from bench.simulation import Engine, Simulated, simulate
 from bench.speed import run
@@ -20,12 +24,17 @@ from bench.watch import watching
 from bench.workload import workload
 from worker import charts
 from worker.database import Sessions, transaction
+from worker.engine.profiles import DIRECTORY, load_profile
 from worker.local import Stack
 
 AGENTS = 50
 SECONDS = 600.0
 THINK_S = 4.0
 """The mean time between an answer and the agent's next ticket; exponentially distributed."""
+TICKETS = int(AGENTS * SECONDS / THINK_S * 1.2)
+"""More than the agents can send: nobody sends one that the cache has seen."""
+LIVE_S = 60.0
+PRODUCTION_PROMPT = load_profile(PRODUCTION).prompt_version
 LOOK_S = 0.1
 PERCENTS = (50, 90, 95, 99)
 
@@ -33,7 +42,9 @@ DONE = "select id from tickets where id = any(:ids) and state in ('replied', 'ne
 WAITED = """
 select
     extract(epoch from attempts.finished_at - tickets.received_at)::float as seconds,
-    attempts.output_tokens
+    attempts.output_tokens,
+    attempts.prompt_tokens,
+    attempts.cached_tokens
 from attempts
 join tickets on tickets.id = attempts.ticket_id
 where tickets.external_id like 'agent-%' and attempts.output_tokens > 0
@@ -64,8 +75,11 @@ class Answers:
 
 def measure(_rounds: int) -> None:
     rates = {int(name): rate for name, rate in run("bench.engine", "rates").items()}
-    seconds, tokens = measured()
-    predicted = predict(Engine(rates), tokens)
+    answered = measured("demo", SECONDS)
+    with tempfile.TemporaryDirectory() as folder:
+        live = measured(str(with_production_prompt(Path(folder))), LIVE_S)
+    predicted = predict(Engine(rates), [one.output_tokens for one in answered])
+    seconds = [one.seconds for one in answered]
     waited = {percent: quantiles(seconds, n=100)[percent - 1] for percent in PERCENTS}
     simulated = {percent: predicted.percentile(percent / 100) for percent in PERCENTS}
     write_section(
@@ -74,7 +88,9 @@ def measure(_rounds: int) -> None:
         "demonstration model: each sends a ticket, waits for its answer and thinks for "
         f"{THINK_S:g} s on average. Seconds from the webhook's row to the record; in the "
         "simulation, which knows the engine's tokens a second at 1, 4, 8 and 16 sequences and the "
-        "answers' lengths, from arrival to answer.",
+        "answers' lengths, from arrival to answer. Each ticket is a new one; for the prefix cache "
+        f"they come for {LIVE_S:g} s more with the production prompt ({PRODUCTION_PROMPT}), as the "
+        "demonstration's own is hardly longer than a ticket.",
         rows=[
             fact("tickets answered", f"{len(seconds):,}", f"{len(seconds) / SECONDS:.1f} a second"),
             *(
@@ -85,6 +101,8 @@ def measure(_rounds: int) -> None:
             fact("simulated tickets a second", f"{len(predicted.seconds) / SECONDS:.1f}"),
             fact("engine alone, tokens/s at 1, 4, 8, 16", ", ".join(
                 f"{rate:,.0f}" for rate in rates.values())),
+            fact("(d) prompt tokens from the cache", f"{cached_share(live):.3f}",
+                 f"with the demonstration's prompt {cached_share(answered):.3f}"),
         ],
         picture=charts.bars(
             [f"p{percent}" for percent in PERCENTS],
@@ -93,27 +111,41 @@ def measure(_rounds: int) -> None:
     )  # fmt: skip
 
 
-def measured() -> tuple[list[float], list[int]]:
-    """Each ticket's seconds, and each answer's tokens."""
-    with warm_stack() as (stack, sessions):
+def measured(profile: str, seconds: float) -> Sequence[Row[Any]]:
+    """What became of each ticket that the engine answered."""
+    with warm_stack(profile) as (stack, sessions):
         answers = Answers(sessions)
         with watching(answers.look, every_s=LOOK_S):
-            work(stack, answers)
+            work(stack, answers, seconds)
         with transaction(sessions) as session:
-            rows = session.execute(text(WAITED)).all()
-    return [row.seconds for row in rows], [row.output_tokens for row in rows]
+            return session.execute(text(WAITED)).all()
 
 
-def work(stack: Stack, answers: Answers) -> None:
+def with_production_prompt(folder: Path) -> Path:
+    """The demonstration's profile, as a file, asked as production is."""
+    own = (DIRECTORY / "demo.toml").read_text("utf-8")
+    path = folder / "live.toml"
+    path.write_text(own.replace(load_profile("demo").prompt_version, PRODUCTION_PROMPT))
+    return path
+
+
+def cached_share(answered: Sequence[Row[Any]]) -> float:
+    """Prompt tokens that the prefix cache had, of all."""
+    cached = sum(one.cached_tokens for one in answered)
+    return float(cached / sum(one.prompt_tokens for one in answered))
+
+
+def work(stack: Stack, answers: Answers, seconds: float) -> None:
     """All agents at once, until the time is over."""
-    end, tickets = time.monotonic() + SECONDS, workload(2000)
+    tickets = iter(workload(TICKETS))
+    end = time.monotonic() + seconds
 
     def agent(number: int) -> None:
         rng = random.Random(number)
         with httpx.Client(timeout=60) as http:
             time.sleep(rng.uniform(0, THINK_S))
             while time.monotonic() < end:
-                chosen = rng.choice(tickets)
+                chosen = next(tickets)
                 payload = {
                     "id": f"agent-{number}-{rng.random()}",
                     "subject": chosen.subject,
