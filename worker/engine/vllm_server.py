@@ -191,7 +191,9 @@ class ServerEngine:
             models = endpoint.http.get("/v1/models", timeout=LOOK_TIMEOUT_S)
             version = endpoint.http.get("/version", timeout=LOOK_TIMEOUT_S)
         except httpx.HTTPError as error:
-            raise EngineUnavailable(f"{where} does not answer: {error}") from error
+            raise EngineUnavailable(
+                f"TRIAGE_SERVERS: {where} does not answer ({error}): start it, or name another"
+            ) from error
         try:
             [served, *_] = models.json()["data"]
             found = (str(served["id"]), int(served["max_model_len"]), version.json()["version"])
