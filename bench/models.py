@@ -23,7 +23,7 @@ SHARE = 0.94
 KILO = 1024
 WHOLE_CONTEXT = 128 * KILO
 FILLED = {"kv_connector": "DecodeBenchConnector", "kv_role": "kv_both"}
-"""vLLM fills the cache with a number instead of reading the prompt, which takes a CPU hours."""
+"""vLLM fills the cache with a number; a CPU would read sixteen prompts of 128k for too long."""
 AWQ = {"quant_method": "awq", "bits": 4, "group_size": 128, "zero_point": True, "version": "gemm"}
 
 
