@@ -16,14 +16,15 @@ from tests.tekken import write_tokenizer
 from worker.engine.machine import this_machine
 from worker.engine.memory import Plan, Precision, Shape, known_shapes
 from worker.engine.profiles import DIRECTORY, NVIDIA_DRIVER, REPOSITORY
+from worker.settings import load_settings
 
-PRODUCTION = "nemo-awq-32k"
+PRODUCTION, NEMO = "nemo-awq-32k", "Mistral Nemo 12B"
 SHARE = 0.94
 """What vLLM may take of a card's memory here; a gigabyte and more stays for `bytes_s`."""
 KILO = 1024
 WHOLE_CONTEXT = 128 * KILO
 FILLED = {"kv_connector": "DecodeBenchConnector", "kv_role": "kv_both"}
-"""vLLM fills the cache with a number; a CPU would read sixteen prompts of 128k for too long."""
+"""vLLM fills the cache with a number: reading prompts of 128k takes a card a minute, a CPU hours."""
 AWQ = {"quant_method": "awq", "bits": 4, "group_size": 128, "zero_point": True, "version": "gemm"}
 
 
@@ -60,17 +61,14 @@ class Model:
             if Plan(self.shape, Precision(precision), self.cache, context, 1, memory_gb, SHARE).fits
         ]
 
-    def start(self, folder: Path, precision: str, context: int) -> Any:
-        """An engine for this context; `folder` is for the model's configuration."""
+    def start(self, precision: str, context: int) -> Any:
+        """An engine for this context."""
         from vllm.engine.arg_utils import AsyncEngineArgs  # noqa: PLC0415
         from vllm.v1.engine.async_llm import AsyncLLM  # noqa: PLC0415
 
-        is_real = self.weights is not None
-        if not is_real:
-            (folder / "config.json").write_text(json.dumps(config(self.shape, precision)))
         arguments: dict[str, Any] = {
-            "model": str(self.weights or folder),
-            "load_format": "auto" if is_real else "dummy",
+            "model": str(self.weights or without_weights(self.name, self.shape, precision)),
+            "load_format": "auto" if self.weights else "dummy",
             "skip_tokenizer_init": True,
             "quantization": "fp8" if precision == "fp8" else None,
             "kv_cache_dtype": "fp8" if self.cache == "fp8" else "auto",
@@ -80,27 +78,37 @@ class Model:
             "gpu_memory_utilization": SHARE,
             "distributed_executor_backend": "uni",
             "enforce_eager": self.device == "cpu",
-            "kv_transfer_config": FILLED if self.device == "cpu" else None,
+            "kv_transfer_config": FILLED,
         }
         return AsyncLLM.from_engine_args(AsyncEngineArgs(**arguments))
 
 
-def production_profile(folder: Path) -> Path:
-    """The production profile as a file; with random weights where TRIAGE_MODEL_DIR holds none.
-
-    `folder` is for the file, and for the configuration and tokenizer of a model without weights.
-    """
+def production_profile() -> Path:
+    """The production profile as a file; with random weights where TRIAGE_MODEL_DIR holds none."""
     if weights := real_weights():
         model = f'model = "{weights}"'
     else:
+        folder = without_weights(NEMO, known_shapes()["nemo-12b"], "awq")
         write_tokenizer(folder)
-        shape = known_shapes()["nemo-12b"]
-        (folder / "config.json").write_text(json.dumps(config(shape, "awq")))
         model = f'model = "{folder}"\nload_format = "dummy"'
     published = (DIRECTORY / f"{PRODUCTION}.toml").read_text()
-    path = folder / f"{PRODUCTION}.toml"
+    path = kept(PRODUCTION) / f"{PRODUCTION}.toml"
     path.write_text(re.sub(r"^model = .*$", model, published, count=1, flags=re.MULTILINE))
     return path
+
+
+def without_weights(name: str, shape: Shape, precision: str) -> Path:
+    """The folder of a model that has a configuration only."""
+    folder = kept(f"{name}-{precision}")
+    (folder / "config.json").write_text(json.dumps(config(shape, precision)))
+    return folder
+
+
+def kept(name: str) -> Path:
+    """The same folder each time: vLLM keeps what it has compiled by the model's path."""
+    folder = load_settings().data_dir / "bench" / name.lower().replace(" ", "-")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder.resolve()
 
 
 def real_weights() -> Path | None:
@@ -138,8 +146,7 @@ def model_under_test() -> Model:
         return Model(
             name="demonstration model",
             label=f"The demonstration model's shape ({shape.parameters / 1e6:.1f} M parameters) "
-            "with random weights, on the CPU with one thread. Contexts, one for each sequence, "
-            "are not read: their cache is filled with a number.",
+            "with random weights, on the CPU with one thread.",
             shape=shape,
             device="cpu",
             precisions=("fp16", "awq"),
@@ -148,8 +155,8 @@ def model_under_test() -> Model:
         )  # fmt: skip
     real = real_weights()
     return Model(
-        name="Mistral Nemo 12B",
-        label=f"Mistral Nemo 12B with {'its own' if real else 'random'} weights.",
+        name=NEMO,
+        label=f"{NEMO} with {'its own' if real else 'random'} weights.",
         shape=known_shapes()["nemo-12b"],
         device="cuda",
         precisions=("awq",) if real else ("awq", "fp8"),

@@ -20,7 +20,6 @@ from dataclasses import dataclass
 from itertools import cycle, pairwise
 from math import ceil
 from pathlib import Path
-from statistics import mean
 from typing import Any
 from uuid import uuid4
 
@@ -30,6 +29,7 @@ from bench.bare import IN_FLIGHT, Prompts, desk_prompts, sampling
 from bench.report import row, write_section
 from bench.speed import run
 from bench.workload import incoming
+from schemas.ticket import IncomingTicket
 from worker import logs
 from worker.cli import compose, desks
 from worker.database import Sessions, opened, transaction
@@ -54,7 +54,7 @@ TICKETS = 340
 MORE = 1.2
 """So many times what the bare engine answered waits for the worker: some wait to the end."""
 BEGUN_WITHIN_S, SETTLE_S, MEASURED_S = 1.0, 3.0, 10.0
-WRITTEN, RUNNING = "vllm:generation_tokens_total", "vllm:num_requests_running"
+WRITTEN, STEPS = "vllm:generation_tokens_total", "vllm:iteration_tokens_total_count"
 LOOK_S = 0.5
 
 
@@ -104,21 +104,20 @@ class OpenEngine(VllmEngine):
 
 @dataclass(frozen=True, slots=True)
 class Speed:
-    """What vLLM itself counts: tokens written a second, and sequences that run."""
+    """What vLLM itself counts: tokens written a second, and a step; that is, sequences in it."""
 
     tokens_s: float
-    running: float
+    tokens_step: float
 
 
 def measured_speed() -> Speed:
     """Once the batch is full."""
     time.sleep(SETTLE_S)
-    before, started = counted(WRITTEN), time.perf_counter()
-    running = []
-    while (took := time.perf_counter() - started) < MEASURED_S:
-        running.append(counted(RUNNING))
-        time.sleep(LOOK_S)
-    return Speed((counted(WRITTEN) - before) / took, mean(running))
+    started, written, steps = time.perf_counter(), counted(WRITTEN), counted(STEPS)
+    time.sleep(MEASURED_S)
+    took = time.perf_counter() - started
+    tokens = counted(WRITTEN) - written
+    return Speed(tokens / took, tokens / (counted(STEPS) - steps))
 
 
 def counted(name: str) -> float:
@@ -163,7 +162,8 @@ class Turns:
         return {
             "bare": [one.tokens_s for one in self._bare_turns],
             "worker": [one.tokens_s for one in self._worker_turns],
-            "running": [one.running for one in self._worker_turns],
+            "worker_step": [one.tokens_step for one in self._worker_turns],
+            "bare_step": [one.tokens_step for one in self._bare_turns],
         }
 
     def _bare(self) -> Speed:
@@ -173,9 +173,13 @@ class Turns:
         return found
 
     def _worker(self) -> Speed:
+        """The first tickets come one by one, as the bare engine's requests do."""
         delivered: list[int] = []
-        while len(delivered) < self._enough:
-            delivered += self._deliver(min(TICKETS, self._enough - len(delivered)))
+        tickets = self._tickets()
+        for ticket in tickets[:IN_FLIGHT]:
+            delivered += self._deliver([ticket])
+            time.sleep(BEGUN_WITHIN_S / IN_FLIGHT)
+        delivered += self._deliver(tickets[IN_FLIGHT:])
         found = measured_speed()
         if self._are_done(delivered):
             raise RuntimeError("the worker had nothing left to do while it was measured")
@@ -183,9 +187,14 @@ class Turns:
             time.sleep(LOOK_S)
         return found
 
-    def _deliver(self, count: int) -> list[int]:
+    def _tickets(self) -> list[IncomingTicket]:
+        """Enough of them: those of the prompts, again and again."""
+        firsts = range(0, self._enough, TICKETS)
+        return [one for first in firsts for one in incoming(min(TICKETS, self._enough - first))]
+
+    def _deliver(self, tickets: Sequence[IncomingTicket]) -> list[int]:
         with transaction(self._sessions) as session:
-            arrivals = [store.Arrival(ticket) for ticket in incoming(count)]
+            arrivals = [store.Arrival(ticket) for ticket in tickets]
             received = store.receive_all(session, arrivals, Queue.LIVE)
         ids = [one.ticket_id for one in received]
         self._publisher.announce((ticket_id, Queue.LIVE) for ticket_id in ids)
@@ -234,9 +243,17 @@ def measure(rounds: int) -> None:
             row("(a) worker / bare engine, tokens per second", ratios(found), 3),
             row("worker, tokens/s", found["worker"], 0),
             row("bare engine, tokens/s", found["bare"], 0),
-            row("sequences that the engine runs for the worker, of 16", found["running"], 2),
+            *rows_of_steps(found),
         ],
     )
+
+
+def rows_of_steps(found: Mapping[str, Sequence[float]]) -> list[str]:
+    """How full the batch is."""
+    return [
+        row("sequences that write in a step for the worker, of 16", found["worker_step"], 2),
+        row("sequences that write in a step for the bare engine", found["bare_step"], 2),
+    ]
 
 
 def ratios(found: Mapping[str, Sequence[float]]) -> list[float]:

@@ -6,9 +6,7 @@
 import argparse
 import json
 import sys
-import tempfile
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from bench.bare import Prompts, desk_prompts, generate, sampling
@@ -20,7 +18,7 @@ from bench.engine import (
     ways_of_batching,
 )
 from bench.models import production_profile, real_weights
-from bench.pipeline import MEASURED_S, ratios, turns_taken
+from bench.pipeline import MEASURED_S, ratios, rows_of_steps, turns_taken
 from bench.pipeline import TICKETS as BEFORE
 from bench.report import gpu, row, write_section
 from bench.speed import run
@@ -30,7 +28,7 @@ from worker.engine.profiles import NVIDIA_DRIVER
 from worker.engine.vllm_engine import ALTERNATIVES
 
 TICKETS = 48
-SHORT, ANSWER, TURNS = 32, 128, 6
+SHORT, ANSWER, TURNS = 32, 128, 4
 """For grammar and log-probabilities: tickets in a turn, the most tokens of an answer, turns with
 them and without."""
 ALONE = 8
@@ -41,10 +39,8 @@ def measure(rounds: int) -> None:
     if not NVIDIA_DRIVER.exists():
         print("production: there is no NVIDIA GPU here")
         return
-    with tempfile.TemporaryDirectory() as folder:
-        profile = str(production_profile(Path(folder)))
-        print("Nemo in vLLM, bare and with the worker around it, by turns", flush=True)
-        write(run("bench.production", profile, "--turns", str(rounds)))
+    print("Nemo in vLLM, bare and with the worker around it, by turns", flush=True)
+    write(run("bench.production", str(production_profile()), "--turns", str(rounds)))
 
 
 def write(found: dict[str, Any]) -> None:
@@ -61,7 +57,7 @@ def write(found: dict[str, Any]) -> None:
             row("(a) worker / bare engine, tokens per second", ratios(found), 3),
             row("worker, tokens/s written", found["worker"], 0),
             row("bare engine, tokens/s written", found["bare"], 0),
-            row("sequences that the engine runs for the worker, of 16", found["running"], 2),
+            *rows_of_steps(found),
             row("(b) mixed lengths: continuous / static batches of 16, tickets/s",
                 [found["continuous"] / found["static"]], 2),
             row("(b) mixed lengths: continuous / one at a time, tickets/s",

@@ -10,9 +10,7 @@ import json
 import os
 import random
 import sys
-import tempfile
 import time
-from pathlib import Path
 from typing import Any
 
 from bench.bare import Generated, generate, sampling
@@ -47,9 +45,10 @@ def measure(_rounds: int) -> None:
     write_table(
         "Roofline" if model.device == "cpu" else f"Roofline on {gpu()}",
         text=f"(c) {model.label} vLLM {this_machine().vllm}. "
-        "Tokens a second of all sequences together while they write, after "
-        "their contexts are in the cache; in brackets the share of what memory's bandwidth "
-        "allows, if a step reads all weights once and each sequence's cache.",
+        "Tokens a second of all sequences together while they write. Contexts, one for each "
+        "sequence, are not read: their cache is filled with a number. In brackets the share of "
+        "what memory's bandwidth allows, if a step reads all weights once and each sequence's "
+        "cache.",
         head="| precision | context | " + " | ".join(f"batch {one}" for one in BATCHES) + " |",
         rows=lines,
         picture=charts.bars([f"batch {one}" for one in BATCHES], drawn),
@@ -70,26 +69,23 @@ def line(model: Model, precision: str, context: int, found: Cells, bytes_s: floa
 async def decode(model: Model, precision: str) -> dict[str, Any]:
     """For each context tokens a second by batch, as far as they fit; memory's bytes a second."""
     contexts = model.fitting(precision)
-    with tempfile.TemporaryDirectory() as path:
-        llm = model.start(Path(path), precision, max(contexts))
-        room = llm.vllm_config.cache_config.num_gpu_blocks * llm.vllm_config.cache_config.block_size
-        found: dict[str, Any] = {"bytes_s": bytes_s(model.device)}
-        for context in contexts:
-            prompts = contexts_of(model, context)
-            cells = found[str(context)] = {}
-            for batch in BATCHES:
-                if batch * context < room:
-                    cells[str(batch)] = await tokens_s(llm, prompts[:batch])
-                    print(f"{context:,} tokens × {batch}: {cells[str(batch)]:,.0f} tokens/s",
-                          file=sys.stderr, flush=True)  # fmt: skip
-        llm.shutdown()
+    llm = model.start(precision, max(contexts))
+    room = llm.vllm_config.cache_config.num_gpu_blocks * llm.vllm_config.cache_config.block_size
+    found: dict[str, Any] = {"bytes_s": bytes_s(model.device)}
+    for context in contexts:
+        prompts = contexts_of(model, context)
+        cells = found[str(context)] = {}
+        for batch in BATCHES:
+            if batch * context < room:
+                cells[str(batch)] = await tokens_s(llm, prompts[:batch])
+                print(f"{context:,} tokens × {batch}: {cells[str(batch)]:,.0f} tokens/s",
+                      file=sys.stderr, flush=True)  # fmt: skip
+    llm.shutdown()
     return found
 
 
 def contexts_of(model: Model, context: int) -> list[list[int]]:
-    """Random prompts, different from their first token on; a longer context opens as a shorter one
-    does, so that vLLM reads on where it has been.
-    """
+    """Random prompts, different from their first token on."""
     rng = random.Random(0)
     firsts = rng.sample(range(1000, model.vocabulary), max(BATCHES))
     rest = [rng.randrange(1000, model.vocabulary) for _ in range(context - STEPS - 32)]

@@ -9,7 +9,11 @@ from worker.engine.profiles import NVIDIA_DRIVER
 
 
 @pytest.fixture(scope="session")
-def profile_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def card() -> None:
     if not NVIDIA_DRIVER.exists():
         pytest.fail("there is no NVIDIA GPU here: run this where there is one")
-    return production_profile(tmp_path_factory.mktemp("nemo"))
+
+
+@pytest.fixture(scope="session")
+def profile_file(card: None) -> Path:
+    return production_profile()
