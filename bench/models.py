@@ -24,7 +24,7 @@ SHARE = 0.94
 KILO = 1024
 WHOLE_CONTEXT = 128 * KILO
 FILLED = {"kv_connector": "DecodeBenchConnector", "kv_role": "kv_both"}
-"""vLLM fills the cache with a number: reading prompts of 128k takes a card a minute, a CPU hours."""
+"""vLLM fills the cache with a number: to read prompts of 128k takes minutes, on a CPU hours."""
 AWQ = {"quant_method": "awq", "bits": 4, "group_size": 128, "zero_point": True, "version": "gemm"}
 
 
@@ -89,7 +89,6 @@ def production_profile() -> Path:
         model = f'model = "{weights}"'
     else:
         folder = without_weights(NEMO, known_shapes()["nemo-12b"], "awq")
-        write_tokenizer(folder)
         model = f'model = "{folder}"\nload_format = "dummy"'
     published = (DIRECTORY / f"{PRODUCTION}.toml").read_text()
     path = kept(PRODUCTION) / f"{PRODUCTION}.toml"
@@ -98,8 +97,9 @@ def production_profile() -> Path:
 
 
 def without_weights(name: str, shape: Shape, precision: str) -> Path:
-    """The folder of a model that has a configuration only."""
+    """The folder of a model that has Nemo's tokenizer and a configuration, and no weights."""
     folder = kept(f"{name}-{precision}")
+    write_tokenizer(folder)
     (folder / "config.json").write_text(json.dumps(config(shape, precision)))
     return folder
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from bench.models import production_profile
 from tests.conftest import REPOSITORY
 from tests.tekken import write_tokenizer
 from worker.cli.main import app
@@ -55,6 +56,19 @@ def nemo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("nemo")
     write_tokenizer(folder)
     return folder
+
+
+@pytest.mark.parametrize("machine", [ADA, HOPPER])
+def test_what_is_measured_on_a_card_can_run_there(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("TRIAGE_DATA_DIR", str(tmp_path))
+
+    for _ in range(2):  # it finds what the last one left
+        profile = load_profile(str(production_profile()))
+
+    found = preflight.of_checkpoint(profile, Checkpoint.of(profile), machine)
+    assert wrong(list(found)) == {}
 
 
 def checked(nemo: Path, machine: Machine = ADA, **changes: Any) -> dict[str, str]:
