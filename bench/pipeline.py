@@ -49,8 +49,8 @@ from worker.triage.desk import Desk
 from worker.triage.pipeline import warm_up
 
 TURNS_IN_A_ROUND = 4
-TICKETS = 340
-"""Their prompts are what both are asked, again and again."""
+PROMPTS = 340
+"""Of so many tickets; both are asked them, again and again."""
 MORE = 1.2
 """So many times what the bare engine answered waits for the worker: some wait to the end."""
 BEGUN_WITHIN_S, SETTLE_S, MEASURED_S = 1.0, 3.0, 10.0
@@ -136,7 +136,7 @@ class Turns:
         self, engine: OpenEngine, desk: Desk, sessions: Sessions, publisher: Publisher
     ) -> None:
         self._engine, self._sessions, self._publisher = engine, sessions, publisher
-        self._prompts = desk_prompts(engine.profile, desk, TICKETS)
+        self._prompts = desk_prompts(engine.profile, desk, PROMPTS)
         self._parameters = sampling(desk.grammar.ebnf, desk.grammar.max_tokens, detokenize=False)
         self._enough = 0
         self._bare_turns: list[Speed] = []
@@ -189,8 +189,8 @@ class Turns:
 
     def _tickets(self) -> list[IncomingTicket]:
         """Enough of them: those of the prompts, again and again."""
-        firsts = range(0, self._enough, TICKETS)
-        return [one for first in firsts for one in incoming(min(TICKETS, self._enough - first))]
+        firsts = range(0, self._enough, PROMPTS)
+        return [one for first in firsts for one in incoming(min(PROMPTS, self._enough - first))]
 
     def _deliver(self, tickets: Sequence[IncomingTicket]) -> list[int]:
         with transaction(self._sessions) as session:

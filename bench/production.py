@@ -18,8 +18,7 @@ from bench.engine import (
     ways_of_batching,
 )
 from bench.models import production_profile, real_weights
-from bench.pipeline import MEASURED_S, ratios, rows_of_steps, turns_taken
-from bench.pipeline import TICKETS as BEFORE
+from bench.pipeline import MEASURED_S, PROMPTS, ratios, rows_of_steps, turns_taken
 from bench.report import gpu, row, write_section
 from bench.speed import run
 from worker.engine.grammar import Grammar
@@ -75,7 +74,7 @@ def by_turns(profile: str, turns: int) -> dict[str, Any]:
     with turns_taken(profile, turns) as (engine, desk, found):
         tell(found)
         # Not those of the turns, which are in the cache as wholes.
-        asked = desk_prompts(engine.profile, desk, BEFORE + TICKETS)[BEFORE:]
+        asked = desk_prompts(engine.profile, desk, PROMPTS + TICKETS)[PROMPTS:]
         return found | engine.alone(lambda llm: alone(llm, desk.grammar, asked))
 
 
