@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable
+from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
@@ -12,7 +13,8 @@ import pytest
 from worker.engine import wide_reads
 from worker.engine.wide_reads import PIECE, WARPS, read_wide
 
-MODULE = "vllm.v1.worker.gpu.sample.logprob"
+PACKAGE = "vllm.v1.worker.gpu.sample"
+MODULE = f"{PACKAGE}.logprob"
 
 
 class Kernel:
@@ -28,17 +30,13 @@ class Kernel:
 
 @pytest.fixture
 def vllm(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ModuleType:
-    """A machine with a card, and vLLM's module there."""
+    """A machine with a card, and in place of vLLM's own module there an empty one."""
     module = ModuleType(MODULE)
+    assert import_module(MODULE)  # vLLM has it still
     monkeypatch.setitem(sys.modules, MODULE, module)
-    monkeypatch.setattr(sys.modules["vllm.v1.worker.gpu.sample"], "logprob", module, raising=False)
+    monkeypatch.setattr(import_module(PACKAGE), "logprob", module)
     monkeypatch.setattr(wide_reads, "NVIDIA_DRIVER", tmp_path)
     return module
-
-
-@pytest.fixture(autouse=True, scope="module")
-def imported() -> None:
-    pytest.importorskip("vllm.v1.worker.gpu.sample.logprob")
 
 
 def test_the_kernel_is_started_with_wider_pieces(vllm: ModuleType) -> None:
