@@ -24,9 +24,10 @@ from typing import Any
 from uuid import uuid4
 
 from prometheus_client import REGISTRY
+from sqlalchemy import text
 
 from bench.bare import IN_FLIGHT, Prompts, desk_prompts, sampling
-from bench.report import row, write_section
+from bench.report import fact, row, write_section
 from bench.speed import run
 from bench.workload import incoming
 from schemas.ticket import IncomingTicket
@@ -56,6 +57,15 @@ MORE = 1.2
 BEGUN_WITHIN_S, SETTLE_S, MEASURED_S = 1.0, 3.0, 10.0
 WRITTEN, STEPS = "vllm:generation_tokens_total", "vllm:iteration_tokens_total_count"
 LOOK_S = 0.5
+BESIDE = text("""
+    select
+        percentile_cont(array[0.5, 0.95]) within group (
+            order by 1000 * extract(epoch from finished_at - started_at) - engine_ms
+        )
+    from attempts
+    where engine_ms is not null
+""")
+"""Milliseconds of a ticket outside of the engine, median and 95th percentile."""
 
 
 class OpenEngine(VllmEngine):
@@ -159,11 +169,14 @@ class Turns:
             os.kill(os.getpid(), signal.SIGTERM)
 
     def found(self) -> dict[str, list[float]]:
+        with transaction(self._sessions) as session:
+            beside_ms = session.execute(BESIDE).scalar_one()
         return {
             "bare": [one.tokens_s for one in self._bare_turns],
             "worker": [one.tokens_s for one in self._worker_turns],
             "worker_step": [one.tokens_step for one in self._worker_turns],
             "bare_step": [one.tokens_step for one in self._bare_turns],
+            "beside_ms": beside_ms,
         }
 
     def _bare(self) -> Speed:
@@ -243,17 +256,20 @@ def measure(rounds: int) -> None:
             row("(a) worker / bare engine, tokens per second", ratios(found), 3),
             row("worker, tokens/s", found["worker"], 0),
             row("bare engine, tokens/s", found["bare"], 0),
-            *rows_of_steps(found),
+            *rows_of_slots(found),
         ],
     )
 
 
-def rows_of_steps(found: Mapping[str, Sequence[float]]) -> list[str]:
-    """How full the batch is."""
+def rows_of_slots(found: Mapping[str, Sequence[float]]) -> list[str]:
+    """How full the batch is, and how soon the worker fills it again."""
+    median_ms, p95_ms = found["beside_ms"]
     return [
         row("sequences that write in a step for the worker, of 16", found["worker_step"], 2),
         row("sequences that write in a step for the bare engine", found["bare_step"], 2),
-    ]
+        fact("a ticket outside of the engine, milliseconds", f"{median_ms:.0f}",
+             f"95th percentile {p95_ms:.0f}"),
+    ]  # fmt: skip
 
 
 def ratios(found: Mapping[str, Sequence[float]]) -> list[float]:

@@ -18,7 +18,7 @@ from bench.engine import (
     ways_of_batching,
 )
 from bench.models import production_profile, real_weights
-from bench.pipeline import MEASURED_S, PROMPTS, ratios, rows_of_steps, turns_taken
+from bench.pipeline import MEASURED_S, PROMPTS, ratios, rows_of_slots, turns_taken
 from bench.report import gpu, row, write_section
 from bench.speed import run
 from worker.engine.grammar import Grammar
@@ -56,7 +56,7 @@ def write(found: dict[str, Any]) -> None:
             row("(a) worker / bare engine, tokens per second", ratios(found), 3),
             row("worker, tokens/s written", found["worker"], 0),
             row("bare engine, tokens/s written", found["bare"], 0),
-            *rows_of_steps(found),
+            *rows_of_slots(found),
             row("(b) mixed lengths: continuous / static batches of 16, tickets/s",
                 [found["continuous"] / found["static"]], 2),
             row("(b) mixed lengths: continuous / one at a time, tickets/s",
