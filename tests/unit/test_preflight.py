@@ -145,8 +145,9 @@ def test_an_fp8_cache_on_hopper_wants_bfloat16(nemo: Path, tmp_path: Path) -> No
         preflight.refuse_what_cannot_start(own, HOPPER)
 
 
-def test_a_folder_that_is_not_there_is_refused_before_the_hub_is_asked(tmp_path: Path) -> None:
-    own = load_profile("demo").model_copy(update={"model": str(tmp_path / "gone")})
+@pytest.mark.parametrize("folder", ["/somewhere/gone", "models/gone"])
+def test_a_folder_that_is_not_there_is_refused_before_the_hub_is_asked(folder: str) -> None:
+    own = load_profile("demo").model_copy(update={"model": folder})
 
     with pytest.raises(SettingsError, match=r"there is no folder .*gone: put the model's files"):
         preflight.refuse_what_cannot_start(own, CPU)

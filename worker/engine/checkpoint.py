@@ -12,6 +12,8 @@ from worker.errors import SettingsError
 
 DECIDING = ("config.json", "tokenizer.json", "*.safetensors")
 """The files that decide what a model writes."""
+OURS = "models/"
+"""Where this repository keeps models of its own: the hub is not asked for those."""
 
 
 class NotDownloaded(SettingsError):
@@ -95,20 +97,23 @@ def downloaded(profile: Profile) -> Path:
     """
     Raises:
         NotDownloaded: it was not.
-        SettingsError: no model of the hub can have this name.
+        SettingsError: no model of the hub can have this name, or it is a folder's.
     """
     from huggingface_hub import snapshot_download  # noqa: PLC0415  # only where models are
     from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError  # noqa: PLC0415
 
+    no_folder = SettingsError(
+        f"there is no folder {profile.model}: put the model's files there, or name another "
+        "folder, or a model of the hub, as `model` in the profile"
+    )
+    if profile.model.startswith(OURS):
+        raise no_folder
     try:
         return Path(
             snapshot_download(profile.model, revision=profile.revision, local_files_only=True)
         )
     except HFValidationError as error:
-        raise SettingsError(
-            f"there is no folder {profile.model}: put the model's files there, or name another "
-            "folder, or a model of the hub, as `model` in the profile"
-        ) from error
+        raise no_folder from error
     except LocalEntryNotFoundError as error:
         raise NotDownloaded(
             f"{profile.model} is not on this machine: `hf download {profile.model}`, or name a "
