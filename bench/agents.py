@@ -4,18 +4,16 @@ Beside it stands what the simulation says of the same agents, fed with the engin
 """
 
 import random
-import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from statistics import quantiles
 from typing import Any
 
 import httpx
 from sqlalchemy import Row, text
 
-from bench.models import PRODUCTION
+from bench.models import PRODUCTION, changed_profile
 from bench.report import fact, write_section
 from bench.simulation import Engine, Simulated, simulate
 from bench.speed import run
@@ -24,7 +22,7 @@ from bench.watch import watching
 from bench.workload import workload
 from worker import charts
 from worker.database import Sessions, transaction
-from worker.engine.profiles import DIRECTORY, load_profile
+from worker.engine.profiles import load_profile
 from worker.local import Stack
 
 AGENTS = 50
@@ -76,8 +74,8 @@ class Answers:
 def measure(_rounds: int) -> None:
     rates = {int(name): rate for name, rate in run("bench.engine", "rates").items()}
     answered = measured("demo", SECONDS)
-    with tempfile.TemporaryDirectory() as folder:
-        live = measured(str(with_production_prompt(Path(folder))), LIVE_S)
+    as_in_production = changed_profile("demo", prompt_version=PRODUCTION_PROMPT)
+    live = measured(str(as_in_production), LIVE_S)
     predicted = predict(Engine(rates), [one.output_tokens for one in answered])
     seconds = [one.seconds for one in answered]
     waited = {percent: quantiles(seconds, n=100)[percent - 1] for percent in PERCENTS}
@@ -119,14 +117,6 @@ def measured(profile: str, seconds: float) -> Sequence[Row[Any]]:
             work(stack, answers, seconds)
         with transaction(sessions) as session:
             return session.execute(text(WAITED)).all()
-
-
-def with_production_prompt(folder: Path) -> Path:
-    """The demonstration's profile, as a file, asked as production is."""
-    own = (DIRECTORY / "demo.toml").read_text("utf-8")
-    path = folder / "live.toml"
-    path.write_text(own.replace(load_profile("demo").prompt_version, PRODUCTION_PROMPT))
-    return path
 
 
 def cached_share(answered: Sequence[Row[Any]]) -> float:

@@ -86,13 +86,19 @@ class Model:
 def production_profile() -> Path:
     """The production profile as a file; with random weights where TRIAGE_MODEL_DIR holds none."""
     if weights := real_weights():
-        model = f'model = "{weights}"'
-    else:
-        folder = without_weights(NEMO, known_shapes()["nemo-12b"], "awq")
-        model = f'model = "{folder}"\nload_format = "dummy"'
-    published = (DIRECTORY / f"{PRODUCTION}.toml").read_text()
-    path = kept(PRODUCTION) / f"{PRODUCTION}.toml"
-    path.write_text(re.sub(r"^model = .*$", model, published, count=1, flags=re.MULTILINE))
+        return changed_profile(PRODUCTION, model=str(weights))
+    folder = without_weights(NEMO, known_shapes()["nemo-12b"], "awq")
+    return changed_profile(PRODUCTION, model=str(folder), load_format="dummy")
+
+
+def changed_profile(name: str, **words: str) -> Path:
+    """A published profile as a file, with other words for some of its keys."""
+    text = (DIRECTORY / f"{name}.toml").read_text("utf-8")
+    for key, word in words.items():
+        others = re.sub(rf"^{key} = .*\n", "", text, count=1, flags=re.MULTILINE)
+        text = f"{key} = {json.dumps(word)}\n{others}"
+    path = kept(name) / f"{name}.toml"
+    path.write_text(text, "utf-8")
     return path
 
 

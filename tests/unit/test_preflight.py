@@ -58,19 +58,6 @@ def nemo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("machine", [ADA, HOPPER])
-def test_what_is_measured_on_a_card_can_run_there(
-    machine: Machine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setenv("TRIAGE_DATA_DIR", str(tmp_path))
-
-    for _ in range(2):  # it finds what the last one left
-        profile = load_profile(str(production_profile()))
-
-    found = preflight.of_checkpoint(profile, Checkpoint.of(profile), machine)
-    assert wrong(list(found)) == {}
-
-
 def checked(nemo: Path, machine: Machine = ADA, **changes: Any) -> dict[str, str]:
     profile = load_profile("nemo-awq-32k")
     checkpoint = Checkpoint(nemo, {**NEMO, **changes})
@@ -143,6 +130,19 @@ def test_an_fp8_cache_on_hopper_wants_bfloat16(nemo: Path, tmp_path: Path) -> No
     (tmp_path / "config.json").write_text(json.dumps(NEMO))
     with pytest.raises(SettingsError, match=r"float16, the cache in fp8; .* dtype = \"bfloat16\""):
         preflight.refuse_what_cannot_start(own, HOPPER)
+
+
+@pytest.mark.parametrize("machine", [ADA, HOPPER])
+def test_what_is_measured_on_a_card_can_run_there(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("TRIAGE_DATA_DIR", str(tmp_path))
+
+    for _ in range(2):  # it finds what the last one left
+        profile = load_profile(str(production_profile()))
+
+    found = preflight.of_checkpoint(profile, Checkpoint.of(profile), machine)
+    assert wrong(list(found)) == {}
 
 
 @pytest.mark.parametrize("folder", ["/somewhere/gone", "models/gone"])
