@@ -3,22 +3,20 @@
 `python -m bench.engine VARIANT` measures one engine in a process of its own and prints JSON.
 """
 
-import random
 import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from math import exp, log
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 from transformers import PreTrainedTokenizerFast
 
-from bench.bare import Generated, Prompts, demo_prompts, generate, report, sampling, start
+from bench.bare import demo_prompts, generate, report, sampling, start
 from bench.report import row, write_section
 from bench.speed import run
+from bench.ways import STATIC, mixed_lengths, ratio_to_free, ways_of_batching
 from bench.workload import workload
 from models.demo.prompt import TAXONOMY, example_prompt
 from schemas.reply import canonical_json, reply_schema
@@ -31,16 +29,12 @@ from worker.triage import prompts
 TICKETS = 192
 ALONE = 48
 """Tickets for one at a time, which is slow."""
-STATIC = 16
 SHORT, TURNS = 64, 24
 """Where a few percent count: many short turns, one way after the other, each held against its own
 neighbour in time."""
 TEKKEN = 131_072
 STEP_S = 0.016
 """A step of Nemo in AWQ with 16 sequences on an RTX 4090: 16 of the published 1,020 tokens/s."""
-MIXED = (16, 512)
-"""Tokens of an answer where short confirmations and long explanations mix; log-uniform, so that
-there are as many from 16 to 32 as from 256 to 512."""
 
 
 def measure(rounds: int) -> None:
@@ -114,36 +108,6 @@ async def batching() -> dict[str, float]:
     return found
 
 
-def mixed_lengths(count: int) -> list[Any]:
-    rng = random.Random(4)
-    lengths = [int(exp(rng.uniform(*map(log, MIXED)))) for _ in range(count)]
-    return [sampling(None, length, ignore_eos=True) for length in lengths]
-
-
-async def ways_of_batching(
-    llm: Any, asked: Prompts, each: list[Any], *, alone: int
-) -> dict[str, float]:
-    """Tickets a second: as one ends the next begins; in batches; one at a time, so many of them."""
-    continuous = await generate(llm, asked, each)
-    batches = [
-        await generate(llm, asked[first : first + STATIC], each[first : first + STATIC])
-        for first in range(0, len(asked), STATIC)
-    ]
-    one_by_one = await generate(llm, asked[:alone], each[:alone], in_flight=1)
-    return {
-        "continuous": len(asked) / continuous.seconds,
-        "static": len(asked) / sum(one.seconds for one in batches),
-        "alone": alone / one_by_one.seconds,
-        "spread": median(spread(one) for one in batches),
-    }
-
-
-def spread(batch: Generated) -> float:
-    """How much longer the longest answer of a batch is than the mean."""
-    lengths = [len(one.outputs[0].token_ids) for one in batch.outputs]
-    return max(lengths) * len(lengths) / sum(lengths)
-
-
 async def prefix(*, enable_prefix_caching: bool) -> dict[str, float]:
     """The production prompt, at its real length."""
     profile = load_profile("demo")
@@ -176,36 +140,11 @@ async def grammar(*, backend: str) -> dict[str, float]:
     ways = {"schema": sampling(None, ours.max_tokens, structured_outputs=schema)}
     if backend == "xgrammar":
         ways["grammar"] = sampling(ours.ebnf, ours.max_tokens)
-    found = {name: await ratio_to_free(llm, asked, forced) for name, forced in ways.items()}
+    found = {
+        name: await ratio_to_free(llm, asked, forced, turns=TURNS) for name, forced in ways.items()
+    }
     llm.shutdown()
     return found
-
-
-async def ratio_to_free(llm: Any, asked: Prompts, forced: Any, *, turns: int = TURNS) -> float:
-    """Tokens a second with a grammar / without.
-
-    Without a grammar each answer is made as long as it was with one, so that as many sequences run
-    at each step: an answer that ends sooner or later changes the last steps, when few still run.
-    """
-    lengths = {
-        tuple(one.prompt_token_ids): len(one.outputs[0].token_ids)
-        for one in (await generate(llm, asked, forced)).outputs
-    }
-    free = [sampling(None, lengths[tuple(ids)], ignore_eos=True) for ids in asked]
-    return await ratio_of_turns(llm, asked, forced, free, turns=turns)
-
-
-async def ratio_of_turns(llm: Any, asked: Prompts, one: Any, other: Any, *, turns: int) -> float:
-    """Tokens a second with `one`'s parameters / with the `other`'s, the median of the turns'."""
-    pair = {"one": one, "other": other}
-    ratios = []
-    for turn in range(turns):
-        speeds = {
-            which: (await generate(llm, asked, pair[which])).tokens_s
-            for which in list(pair)[:: 1 if turn % 2 else -1]
-        }
-        ratios.append(speeds["one"] / speeds["other"])
-    return median(ratios)
 
 
 async def rates() -> dict[str, float]:

@@ -10,17 +10,13 @@ from functools import partial
 from typing import Any
 
 from bench.bare import Prompts, desk_prompts, generate, sampling
-from bench.engine import (
-    MIXED,
-    mixed_lengths,
-    ratio_of_turns,
-    ratio_to_free,
-    ways_of_batching,
-)
 from bench.models import production_profile, real_weights
-from bench.pipeline import MEASURED_S, PROMPTS, ratios, rows_of_slots, turns_taken
+from bench.open_engine import MEASURED_S
+from bench.pipeline import ratios, rows_of_slots
 from bench.report import gpu, row, write_section
 from bench.speed import run
+from bench.turns import PROMPTS, turns_taken
+from bench.ways import MIXED, mixed_lengths, ratio_of_turns, ratio_to_free, ways_of_batching
 from worker.engine.grammar import Grammar
 from worker.engine.machine import this_machine
 from worker.engine.profiles import NVIDIA_DRIVER

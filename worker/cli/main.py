@@ -18,6 +18,8 @@ from worker.cli import (
     quality,
     reconcile,
     replay,
+    replay_plan,
+    replay_promote,
     replay_results,
     retention,
     services,
@@ -51,11 +53,15 @@ app.command("correct")(by_hand.correct)
 app.command("export")(export.export)
 app.command("purge")(retention.purge)
 app.command("erase")(retention.erase)
+replay.app.command("plan")(replay_plan.plan)
+replay.app.command("run")(replay.run)
+replay.app.command("resume")(replay.resume)
+replay.app.command("cancel")(replay.cancel)
 replay.app.command("list")(replay_results.list_)
 replay.app.command("show")(replay_results.show)
 replay.app.command("compare")(replay_results.compare)
-replay.app.command("promote")(replay_results.promote)
-replay.app.command("undo")(replay_results.undo)
+replay.app.command("promote")(replay_promote.promote)
+replay.app.command("undo")(replay_promote.undo)
 app.add_typer(by_hand.dead, name="dead", help="Tickets whose every try failed.")
 app.add_typer(writeback.app, name="writeback", help="Replies on their way back to helpdesks.")
 app.add_typer(replay.app, name="replay", help="Run tickets again, compare, promote.")

@@ -1,25 +1,22 @@
 """`triage replay`: choose tickets and run them again. Nothing they have is overwritten."""
 
-import json
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from pydantic import ValidationError
 from rich.console import Console
-from rich.text import Text
 from sqlalchemy.orm import Session
 
 from schemas.mistakes import first_mistake
 from schemas.selection import Plan, Selection
 from schemas.taxonomy import load_taxonomy
 from worker.cli import compose
-from worker.cli.by_hand import NOTHING_FOUND, AsJson, By
+from worker.cli.by_hand import NOTHING_FOUND, By
 from worker.cli.filters import with_filters
 from worker.cli.progress import counting
-from worker.cli.tables import plain_table
 from worker.database import opened, transaction
 from worker.dispatch.celery_app import make_app
 from worker.dispatch.publish import Publisher
@@ -29,9 +26,7 @@ from worker.replay import begin as beginning
 from worker.replay import read, select
 from worker.replay.feed import feed
 from worker.settings import load_settings
-from worker.tickets import read as tickets
 from worker.tickets import store
-from worker.tickets.states import Queue
 from worker.tickets.store import Order
 from worker.triage.prompts import available_versions
 
@@ -48,88 +43,6 @@ def group() -> None:
     """Run chosen tickets again, compare, promote."""
 
 
-@app.command()
-@with_filters
-def plan(
-    *,
-    output: Annotated[
-        Path | None, typer.Option(help="Write a plan that `replay run --plan` takes.")
-    ] = None,
-    as_json: AsJson = False,
-    selection: Selection,
-) -> None:
-    """Say which tickets would be run and what that would cost; changes nothing.
-
-    Tokens and time are estimated from the last attempts of some of them. Exit code 3: none match.
-    """
-    with compose.one_transaction() as session:
-        found = select.look(session, selection)
-        told = {
-            "tickets": found.count,
-            "selection": selection.described(),
-            **estimate(session, found),
-            "examples": tickets.reports(session, found.examples),
-        }
-        if output and found.count:
-            ids = [row.ticket_id for row in session.execute(select.chosen(selection))]
-            output.write_text(Plan(selection=selection, ticket_ids=ids).model_dump_json())
-    if as_json:
-        typer.echo(json.dumps(told, ensure_ascii=False))
-    else:
-        show_plan(told)
-    if not found.count:
-        raise typer.Exit(NOTHING_FOUND)
-
-
-def estimate(session: Session, found: select.Found) -> dict[str, Any]:
-    """Tokens and seconds of all the tickets; None where nothing is known."""
-    places = store.slots(session, Queue.REPLAY)
-    tokens = {
-        f"{name}_tokens": None if mean is None else round(mean * found.count)
-        for name, mean in (("prompt", found.prompt_tokens), ("output", found.output_tokens))
-    }
-    seconds = None
-    if places and found.engine_ms is not None:
-        seconds = found.count * found.engine_ms / 1000 / places
-    return {**tokens, "seconds": seconds, "places": places}
-
-
-def show_plan(told: Mapping[str, Any]) -> None:
-    console = Console(highlight=False)
-    if not told["tickets"]:
-        console.print("No ticket matches.")
-        return
-    console.print(f"[bold]{told['tickets']:,} tickets[/]")
-    if told["prompt_tokens"] is not None:
-        console.print(
-            f"about {told['prompt_tokens']:,} tokens read, {told['output_tokens']:,} written"
-        )
-    if told["seconds"] is not None:
-        console.print(
-            f"about {duration(told['seconds'])} with all {told['places']} places of the workers"
-        )
-    if not told["places"]:
-        console.print(f"[yellow]no worker takes {Queue.REPLAY} now[/]")
-    table = plain_table("id", "ticket", "lang", "category", "conf.", "reason")
-    for one in told["examples"]:
-        sure = min(one["confidence"].values(), default=None)
-        table.add_row(
-            str(one["id"]), Text(one["external_id"]), one["language"] or "–",
-            one["category"] or "–", "–" if sure is None else f"{sure:.2f}",
-            Text(one["reason"] or one["disposition_reason"] or ""),
-        )  # fmt: skip
-    console.print("\nfor example", table)
-
-
-def duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes} min"
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
-
-
-@app.command()
 @with_filters
 def run(
     more: Annotated[
@@ -232,7 +145,6 @@ def selection_of(path: Path, filters: Selection) -> Selection:
     return Selection(ids=planned.ticket_ids)
 
 
-@app.command()
 def resume(replay_id: ReplayId, *, by: By, note: Note = None) -> None:
     """Go on with a replay that was paused or broke off: only with what is left of it."""
     with compose.one_transaction() as session:
@@ -245,7 +157,6 @@ def resume(replay_id: ReplayId, *, by: By, note: Note = None) -> None:
     go_on(replay_id, rate=found["rate"])
 
 
-@app.command()
 def cancel(replay_id: ReplayId, *, by: By, note: Note = None) -> None:
     """End a replay; what is done of it can still be compared and promoted."""
     with compose.one_transaction() as session:

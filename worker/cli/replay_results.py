@@ -1,7 +1,7 @@
 """`triage replay`: what came of replays, and what becomes of it."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,17 +12,13 @@ from rich.text import Text
 
 from schemas.reply import LABELS
 from worker.cli import compose
-from worker.cli.by_hand import NOTHING_FOUND, AsJson, By
-from worker.cli.replay import Note, ReplayId, existing
+from worker.cli.by_hand import NOTHING_FOUND, AsJson
+from worker.cli.replay import ReplayId, existing
 from worker.cli.tables import plain_table
-from worker.errors import TriageError
 from worker.replay import compare as comparing
 from worker.replay import diff, read
 from worker.replay.compare import FIELDS, Change, Pair
 from worker.replay.page import page
-from worker.settings import load_settings
-from worker.tickets import store
-from worker.tickets.store import Promoted
 
 STATE_STYLE = {"running": "cyan", "paused": "yellow", "done": "green", "cancelled": "red"}
 CHANGE_STYLE = {Change.IMPROVED: "green", Change.REGRESSED: "red", Change.CHANGED: "yellow"}
@@ -195,82 +191,3 @@ def marked(pieces: Sequence[diff.Piece], style: str) -> Text:
     return Text.assemble(
         *((text, f"bold {style}" if is_other else "") for text, is_other in pieces)
     )
-
-
-def promote(
-    replay_id: ReplayId,
-    *,
-    all_: Annotated[bool, typer.Option("--all", help="All that have a reply.")] = False,
-    ticket: TicketIds = None,
-    change: Annotated[
-        list[Change] | None, typer.Option(help="Only tickets with a field that did so.")
-    ] = None,
-    field: Annotated[
-        list[str] | None, typer.Option(help="The field that --change looks at; else any.")
-    ] = None,
-    language: Annotated[list[str] | None, typer.Option()] = None,
-    write_back: Annotated[
-        bool, typer.Option(help="Send them to their helpdesks too, where those are written to.")
-    ] = False,
-    by: By,
-    note: Note = None,
-) -> None:
-    """Make new replies current; the old ones stay, and `undo` brings them back.
-
-    Skipped, and named, are tickets that a person corrected, or that have a newer result or message.
-    """
-    refuse_unclear(all_, ticket, change or language)
-    to = compose.written_back(load_settings()) if write_back else frozenset()
-    if write_back and not to:
-        raise TriageError("no source is written to: set TRIAGE_HELPDESKS__{SOURCE}__WRITE_BACK")
-    with compose.one_transaction() as session:
-        existing(session, replay_id)
-        ids = ticket
-        if change or language:
-            wanted = chosen_by(change or list(Change), field or list(FIELDS), language)
-            pairs = comparing.pairs(session, replay_id)
-            ids = [pair.ticket.id for pair in pairs if wanted(pair)]
-        done = store.promote(session, replay_id, ids, by=by, reason=note, write_back=to)
-    tell(done, "promoted")
-
-
-def refuse_unclear(all_: bool, ticket: object, filters: object) -> None:
-    if bool(all_) + bool(ticket) + bool(filters) != 1:
-        raise typer.BadParameter("say which: --all, --ticket, or --change and --language")
-
-
-def chosen_by(
-    changes: Sequence[Change], fields: Sequence[str], languages: Sequence[str] | None
-) -> Callable[[Pair], bool]:
-    if unknown := [field for field in fields if field not in FIELDS]:
-        raise typer.BadParameter(f"there is no field {unknown[0]}; there are {', '.join(FIELDS)}")
-    return lambda pair: (
-        any(pair.change(field) in changes for field in fields)
-        and (not languages or pair.ticket.language in languages)
-    )
-
-
-def undo(
-    replay_id: ReplayId,
-    *,
-    all_: Annotated[bool, typer.Option("--all", help="All that were promoted.")] = False,
-    ticket: TicketIds = None,
-    by: By,
-    note: Note = None,
-) -> None:
-    """Give promoted tickets back the replies that they had before."""
-    refuse_unclear(all_, ticket, None)
-    with compose.one_transaction() as session:
-        existing(session, replay_id)
-        done = store.undo_promotion(session, replay_id, ticket, by=by, reason=note)
-    tell(done, "as before")
-
-
-def tell(done: Promoted, what: str) -> None:
-    """Say how many it were, and which were left; exit code 3 if there were none."""
-    console = Console(highlight=False)
-    console.print(f"{len(done.ticket_ids):,} tickets {what}.")
-    for ticket_id, why in done.skipped:
-        console.print(f"Ticket {ticket_id} was left as it is: {why}.")
-    if not done.ticket_ids:
-        raise typer.Exit(NOTHING_FOUND)
