@@ -17,10 +17,12 @@ from uuid import uuid4
 from bench.workload import TICKETS, workload
 from worker.cli.desks import make_desk
 from worker.engine.arguments import engine_arguments
+from worker.engine.attention import attention_backend
+from worker.engine.environment import environment
 from worker.engine.grammar import Grammar
+from worker.engine.machine import this_machine
 from worker.engine.profiles import Profile, load_profile
 from worker.engine.tokens import PromptEncoder
-from worker.engine.vllm_engine import environment
 from worker.settings import load_settings
 from worker.triage import pipeline
 from worker.triage.desk import Desk
@@ -60,7 +62,8 @@ def start(profile: str = "demo", **changes: Any) -> Any:
     from vllm.engine.arg_utils import AsyncEngineArgs  # noqa: PLC0415  # after the environment is set
     from vllm.v1.engine.async_llm import AsyncLLM  # noqa: PLC0415
 
-    arguments = engine_arguments(load_profile(profile)) | changes
+    made = load_profile(profile)
+    arguments = engine_arguments(made, attention_backend(made, this_machine())) | changes
     return AsyncLLM.from_engine_args(AsyncEngineArgs(**arguments))
 
 

@@ -18,10 +18,10 @@ from bench.models import PRODUCTION, Model, model_under_test
 from bench.report import gpu, write_table
 from bench.speed import run
 from worker import charts
+from worker.engine.environment import environment
 from worker.engine.machine import this_machine
 from worker.engine.memory import Precision
 from worker.engine.profiles import load_profile
-from worker.engine.vllm_engine import environment
 
 BATCHES = (1, 4, 8, 16)
 STEPS = 48

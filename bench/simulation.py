@@ -92,11 +92,13 @@ def simulate(
     tokens: Callable[[], float],
     *,
     after: Callable[[float, int], float | None] = lambda _now, _agent: None,
+    counted_from: float = 0.0,
 ) -> Simulated:
     """Run until every ticket is answered.
 
     `arrivals` gives (second, agent) in order; `tokens` draws an answer's length; `after` says when
-    an agent who has just been answered sends the next ticket, None for never.
+    an agent who has just been answered sends the next ticket, None for never. What arrived before
+    second `counted_from` is answered but not told of.
     """
     fleet = [Worker(engine) for _ in range(workers)]
     waiting: deque[tuple[float, int]] = deque()
@@ -109,8 +111,10 @@ def simulate(
         arrival = coming[0][0] if coming else math.inf
         then = min(ending.next_end(), arrival)
         if math.isinf(then):
-            return Simulated(seconds, used / (now * workers * engine.slots), now)
-        used += (then - now) * sum(len(one.running) for one in fleet)
+            span_s = now - counted_from
+            return Simulated(seconds, used / (span_s * workers * engine.slots), span_s)
+        counted_s = max(0.0, then - max(now, counted_from))
+        used += counted_s * sum(len(one.running) for one in fleet)
         now = then
         if arrival <= ending.next_end():
             waiting.append(heapq.heappop(coming))
@@ -119,7 +123,8 @@ def simulate(
         else:
             ending.advance(now)
             _, _, arrived, agent = heapq.heappop(ending.running)
-            seconds.append(now - arrived)
+            if arrived >= counted_from:
+                seconds.append(now - arrived)
             again = after(now, agent)
             if again is not None:
                 heapq.heappush(coming, (again, agent))

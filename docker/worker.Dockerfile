@@ -16,9 +16,10 @@ COPY worker worker
 RUN .venv/bin/python -m compileall -q worker schemas migrations models
 
 FROM python:3.12-slim
-# A C compiler, for kernels that are compiled where they run; libnuma, for the CPU build.
+# A C compiler, for kernels that are compiled where they run; libnuma, for the CPU build; an init,
+# as the first process of a container does not end by a signal while its engine starts.
 RUN apt-get update \
-    && apt-get install --yes --no-install-recommends gcc g++ libnuma1 \
+    && apt-get install --yes --no-install-recommends gcc g++ libnuma1 tini \
     && rm -rf /var/lib/apt/lists/*
 # Downloaded models and compiled kernels are kept in volumes: the rest may be read-only.
 RUN useradd --uid 10001 --create-home triage \
@@ -35,5 +36,5 @@ USER 10001
 VOLUME ["/models", "/cache"]
 EXPOSE 9464
 HEALTHCHECK --start-period=30m --interval=10s CMD test -f /run/triage/worker.ready
-ENTRYPOINT ["triage"]
+ENTRYPOINT ["tini", "-s", "--", "triage"]
 CMD ["worker"]

@@ -11,6 +11,7 @@
     ├── Retryable                 trying the same ticket again can help
     │   ├── EngineUnavailable     the engine is down or stopping; the ticket has no part in it
     │   ├── EngineCrashed         the engine died while it worked on this ticket, and others
+    │   ├── AnswerLost            the engine lives, but this answer did not arrive
     │   └── DeadlineExceeded      the engine took longer than the ticket may wait
     ├── OutletError               a helpdesk's API did not take what we wrote back
     │   ├── OutletBusy            it asks to wait; says how long
@@ -84,6 +85,10 @@ class EngineUnavailable(Retryable):
 
 class EngineCrashed(Retryable):
     """The engine died while it worked on this ticket, which may be why."""
+
+
+class AnswerLost(Retryable):
+    """The engine lives, but its answer did not arrive, or it gave up on this one."""
 
 
 class DeadlineExceeded(Retryable):

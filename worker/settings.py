@@ -113,6 +113,9 @@ class Settings(BaseSettings):
         "serve`, with commas, that run the profile's model (docs/profiles.md); the worker then has "
         "no engine of its own. Empty: the engine runs in the worker.",
     )  # fmt: skip
+    servers_key: SecretStr | None = Field(
+        None, description="The `--api-key` that they were started with; none: they want none."
+    )
     gates: Path = Field(
         Path("var/gates"),
         description="Where `triage quality gate` keeps its results, for `triage doctor --profile`.",

@@ -18,7 +18,7 @@ import pytest
 from tests.conftest import REPOSITORY
 from tests.stack import runs, wait_for
 from worker import metrics
-from worker.engine.arguments import unknown_arguments
+from worker.engine.arguments import refused_words, unknown_arguments
 from worker.engine.contract import Prompt, Request
 from worker.engine.memory import Shape
 from worker.engine.profiles import load_profile, profile_names
@@ -105,6 +105,17 @@ def test_the_plan_of_memory_agrees_with_what_vllm_reports(engine: SupervisedEngi
 def test_every_profile_is_in_the_installed_vllms_own_words() -> None:
     for name in profile_names():
         assert unknown_arguments(load_profile(name)) == []
+        assert refused_words(load_profile(name)) == []
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("kv_cache_dtype", "fp9"), ("dtype", "bf16"), ("max_num_seqs", "many")]
+)
+def test_a_value_that_vllm_does_not_take_is_told(key: str, value: str) -> None:
+    [said] = refused_words(load_profile("nemo-awq-32k").model_copy(update={key: value}))
+
+    assert key.replace("_", "-") in said
+    assert value in said
 
 
 def test_requests_past_their_deadline_leave_their_slots_to_others(

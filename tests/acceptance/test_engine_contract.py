@@ -179,6 +179,28 @@ def test_a_deadline_that_passes_ends_the_request_and_nothing_else(engine: Engine
     assert engine.is_alive()
 
 
+def test_requests_past_their_deadline_leave_their_slots_to_others(engine: Engine) -> None:
+    if isinstance(engine, ScriptedEngine):
+        return  # it has no slots
+    many = 2 * PROFILE.max_num_seqs
+
+    def is_late(_: int) -> bool:
+        try:
+            engine.generate(ENDLESS, deadline_s=1.0)
+        except DeadlineExceeded:
+            return True
+        return False
+
+    with ThreadPoolExecutor(many) as threads:
+        late = list(threads.map(is_late, range(many)))
+        started = time.monotonic()
+        texts = list(threads.map(lambda _: engine.generate(YES, deadline_s=30).text, range(many)))
+
+    assert all(late)
+    assert set(texts) <= {"yes", "no"}
+    assert time.monotonic() - started < 5  # what was late would write for much longer
+
+
 def test_a_grammar_that_is_none_is_refused_and_the_engine_lives(engine: Engine) -> None:
     if isinstance(engine, ScriptedEngine):
         return  # it knows no grammars

@@ -1,4 +1,6 @@
-"""What a worker does when its engine starts, but cannot be warmed."""
+"""What a worker is made of, and what it does when its engine cannot be warmed."""
+
+from typing import Any
 
 import pytest
 
@@ -15,6 +17,22 @@ class Broken(ScriptedEngine):
 
     def generate(self, request: Request, *, deadline_s: float) -> Generation:  # noqa: ARG002
         raise ModuleNotFoundError("No module named 'guidance'")
+
+
+@pytest.mark.parametrize(
+    ("settings", "at_once"),
+    [
+        ({"profile": "nemo-awq-32k"}, 16),
+        ({"profile": "nemo-awq-32k", "in_flight": 8}, 8),
+        ({"profile": "nemo-awq-128k"}, 4),
+        ({"profile": "nemo-awq-128k", "servers": "http://a,http://b"}, 8),
+        ({"profile": "scripted", "in_flight": 64}, 64),
+    ],
+)
+def test_a_worker_holds_no_more_tickets_than_its_engine_runs(
+    settings: dict[str, Any], at_once: int
+) -> None:
+    assert compose.make_plan(load_settings(**settings)).in_flight == at_once
 
 
 def test_an_engine_that_cannot_be_warmed_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 
 from tests.conftest import REPOSITORY
 from worker.cli.main import app
+from worker.engine.arguments import serve_command
 from worker.engine.memory import Plan, Precision, Shape, known_shapes, shape_of
 from worker.engine.profiles import load_profile, profile_names
 from worker.errors import SettingsError
@@ -59,11 +60,22 @@ def test_the_published_totals_on_a_card_of_24_gb(
     assert found.fits == fits
 
 
+@pytest.mark.parametrize(
+    ("model", "gb"),
+    [("nemo-12b", 8.35), ("llama-3.1-8b", 5.73), ("qwen-2.5-14b", 9.98)],
+)
+def test_an_awq_build_is_loaded_with_embeddings_in_16_bits(model: str, gb: float) -> None:
+    """The weights of the published builds, in GB: AutoAWQ packs layers, not embeddings and head."""
+    made = Plan(known_shapes()[model], Precision.AWQ, "fp8", 32 * K, 16, 24, 1.0)
+
+    assert made.loaded_gb - made.kv_gb - 1.7 == pytest.approx(gb, abs=0.05)
+
+
 def test_what_is_left_is_for_batching() -> None:
     found = Plan(NEMO, Precision.AWQ, "fp8", 32_768, 16, 24, 0.95)
 
-    left_gb = 24 * 0.95 - found.weights_gb - 1.7
-    assert found.kv_tokens == int(left_gb * 1e9 / 81_920)
+    left_gb = 24 * 0.95 - 8.35 - 1.7
+    assert found.kv_tokens == pytest.approx(left_gb * 1e9 / 81_920, rel=0.005)
     assert found.tokens_each == found.kv_tokens // 16
 
 
@@ -124,16 +136,17 @@ def test_a_plan_that_does_not_fit_says_by_how_much_and_exits_4() -> None:
     code, said = run("plan", "nemo-12b", "--precision", "fp8", "--context", "131072")
 
     assert code == 4
-    assert "Does not fit: 1.9 GB too much" in said
+    assert "together     24.7" in said
+    assert "Does not fit: 3.2 GB too much" in said
 
 
 @pytest.mark.parametrize(
     ("asked", "remedies"),
     [
         (("--precision", "fp8", "--context", "131072"),
-         ["--precision awq", "--context 107520", "--card 26"]),
+         ["--precision awq", "--context 91136", "--card 28"]),
         (("--precision", "fp16"), ["--precision fp8", "--precision awq", "--card 31"]),
-        (("--context", "131072", "--card", "9"), ["--card 21"]),
+        (("--context", "131072", "--card", "9"), ["--card 22"]),
     ],
 )  # fmt: skip
 def test_each_thing_that_a_plan_offers_makes_it_fit(
@@ -157,24 +170,48 @@ def test_a_small_model_weighs_more_than_nothing() -> None:
 
 PUBLISHED = {
     "nemo-awq-32k": {
-        "--quantization awq_marlin", "--kv-cache-dtype fp8", "--max-model-len 32768",
-        "--max-num-seqs 16", "--gpu-memory-utilization 0.95", "--enable-prefix-caching",
+        "--quantization": "awq_marlin", "--kv-cache-dtype": "fp8", "--max-model-len": "32768",
+        "--max-num-seqs": "16", "--gpu-memory-utilization": "0.95", "--enable-prefix-caching": "",
     },
     "nemo-fp8-128k": {
-        "--quantization fp8", "--kv-cache-dtype fp8", "--max-model-len 131072",
-        "--max-num-seqs 4", "--gpu-memory-utilization 0.94", "--enable-prefix-caching",
-        "--enable-chunked-prefill",
+        "--quantization": "fp8", "--kv-cache-dtype": "fp8", "--max-model-len": "131072",
+        "--max-num-seqs": "4", "--gpu-memory-utilization": "0.94", "--enable-prefix-caching": "",
+        "--enable-chunked-prefill": "",
     },
 }  # fmt: skip
+OURS = {
+    "--dtype": "auto",  # vLLM's default, as is the next
+    "--enable-chunked-prefill": "",
+    "--scheduling-policy": "priority",
+    "--structured-outputs-config.backend": "xgrammar",
+    "--enable-prompt-tokens-details": "",
+}
+"""What the published lines do not say."""
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
-def test_the_line_for_vllm_serve_has_the_published_flags(name: str) -> None:
+def test_the_line_for_vllm_serve_is_the_published_one_and_what_triage_needs(name: str) -> None:
     code, said = run("profile", "command", name)
 
     assert code == 0
     assert said.startswith(f"vllm serve {load_profile(name).model} ")
-    assert all(flag in said for flag in PUBLISHED[name])
+    assert flags(said) == PUBLISHED[name] | OURS
+
+
+def flags(line: str) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for word in line.split()[3:]:
+        if word.startswith("--"):
+            found[word] = ""
+        else:
+            found[list(found)[-1]] += word
+    return found
+
+
+def test_what_vllm_would_switch_on_by_itself_is_switched_off_by_name() -> None:
+    without = load_profile("nemo-awq-32k").model_copy(update={"enable_prefix_caching": False})
+
+    assert "--no-enable-prefix-caching" in flags(serve_command(without))
 
 
 def test_profiles_are_listed_and_shown() -> None:

@@ -2,20 +2,25 @@
 
 import json
 import shutil
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from typer.testing import CliRunner
+from vllm.config.attention import AttentionConfig
+from vllm.engine.arg_utils import AsyncEngineArgs
 
 from bench.models import production_profile
 from tests.conftest import REPOSITORY
 from tests.tekken import write_tokenizer
 from worker.cli.main import app
 from worker.engine import preflight
+from worker.engine.arguments import engine_arguments
+from worker.engine.attention import TRITON, attention_backend
 from worker.engine.checkpoint import Checkpoint
-from worker.engine.machine import Machine
+from worker.engine.machine import Machine, has_flashinfers_kernels
 from worker.engine.preflight import Seen
 from worker.engine.profiles import Profile, load_profile
 from worker.errors import SettingsError
@@ -27,6 +32,8 @@ pytestmark = pytest.mark.filterwarnings("ignore")  # torch and vLLM warn while t
 ADA = Machine("0.33.0", "NVIDIA GeForce RTX 4090", 89, 25.4)
 HOPPER = Machine("0.33.0", "NVIDIA H200", 90, 150.8)
 AMPERE = Machine("0.33.0", "NVIDIA A10", 86, 24.1)
+AMPERE_WITH_NVCC = replace(AMPERE, compiles=True)
+BLACKWELL = Machine("0.33.0", "NVIDIA B200", 100, 192.0)
 PASCAL = Machine("0.33.0", "Tesla P40", 61, 25.6)
 SMALL = Machine("0.33.0", "NVIDIA L4 (half)", 89, 10.0)
 CPU = Machine("0.32.0", "CPU", None, 24.0)
@@ -70,8 +77,9 @@ def checked(nemo: Path, machine: Machine = ADA, **changes: Any) -> dict[str, str
         (ADA, "nemo-awq-32k", []),
         (ADA, "nemo-awq-128k", []),
         (ADA, "nemo-fp8-128k", ["memory"]),  # 24.7 of 23.9 GB
-        (AMPERE, "nemo-awq-32k", []),
-        (PASCAL, "nemo-awq-32k", ["kernel"]),
+        (AMPERE, "nemo-awq-32k", ["attention"]),  # nothing there reads an FP8 cache
+        (AMPERE_WITH_NVCC, "nemo-awq-32k", []),
+        (PASCAL, "nemo-awq-32k", ["kernel", "attention"]),
         (SMALL, "nemo-awq-32k", ["memory"]),
         (CPU, "nemo-awq-32k", ["kernel", "memory"]),
         (CPU, "demo", []),
@@ -83,8 +91,50 @@ def test_a_profile_is_held_against_the_machine(
     assert list(on(machine, name)) == what
 
 
+@pytest.mark.parametrize(
+    ("machine", "cache", "takes"),
+    [
+        (ADA, "fp8", "TRITON_ATTN"),
+        (replace(ADA, compiles=True), "fp8", None),
+        (ADA, "auto", None),
+        (HOPPER, "fp8", None),
+        (BLACKWELL, "fp8", "TRITON_ATTN"),
+        (BLACKWELL, "auto", "TRITON_ATTN"),
+        (CPU, "auto", None),
+    ],
+)
+def test_what_cannot_be_compiled_is_not_taken(
+    machine: Machine, cache: str, takes: str | None
+) -> None:
+    profile = load_profile("nemo-awq-32k").model_copy(update={"kv_cache_dtype": cache})
+
+    assert attention_backend(profile, machine) == takes
+
+
+def test_vllm_has_the_attention_that_is_asked_for() -> None:
+    arguments = AsyncEngineArgs(**engine_arguments(load_profile("demo"), TRITON))
+
+    assert AttentionConfig(backend=arguments.attention_backend).backend is not None
+
+
+@pytest.mark.parametrize(
+    ("nvcc", "ninja", "compiles"),
+    [("nvcc", "ninja", True), ("nvcc", "other", False), ("other", "ninja", False)],
+)
+def test_a_compiler_is_looked_for_where_flashinfer_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, nvcc: str, ninja: str, *, compiles: bool
+) -> None:
+    for name in (nvcc, ninja):
+        (path := tmp_path / "bin" / name).parent.mkdir(exist_ok=True)
+        path.touch(mode=0o755)
+    monkeypatch.setenv("CUDA_HOME", str(tmp_path))
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+
+    assert has_flashinfers_kernels() is compiles
+
+
 def test_a_model_that_does_not_fit_is_refused_with_what_to_change() -> None:
-    with pytest.raises(SettingsError, match=r"takes 11.\d GB of 9.5 GB .*; see `triage plan`"):
+    with pytest.raises(SettingsError, match=r"takes 12.\d GB of 9.5 GB .*; see `triage plan`"):
         preflight.refuse_what_cannot_start(load_profile("nemo-awq-32k"), SMALL)
 
 

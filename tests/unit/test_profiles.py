@@ -8,10 +8,10 @@ from typer.testing import CliRunner
 
 from tests.conftest import REPOSITORY
 from worker.cli.main import app
-from worker.engine import vllm_engine
+from worker.engine import environment as told
+from worker.engine.environment import environment
 from worker.engine.profiles import Profile, load_profile, profile_names
 from worker.engine.tokens import PromptEncoder
-from worker.engine.vllm_engine import environment
 from worker.errors import SettingsError
 
 DEMO = (REPOSITORY / "worker/engine/profiles/demo.toml").read_text()
@@ -139,7 +139,7 @@ def test_beside_a_card_torch_computes_with_one_thread(
     with_more = nemo.model_copy(update={"environment": {"OMP_NUM_THREADS": "4"}})
 
     def threads(profile: Profile, driver: str) -> str | None:
-        monkeypatch.setattr(vllm_engine, "NVIDIA_DRIVER", tmp_path / driver)
+        monkeypatch.setattr(told, "NVIDIA_DRIVER", tmp_path / driver)
         return environment(profile).get("OMP_NUM_THREADS")
 
     (tmp_path / "version").touch()
@@ -148,9 +148,22 @@ def test_beside_a_card_torch_computes_with_one_thread(
     assert threads(nemo, "nowhere") is None
 
 
+def test_beside_a_card_no_sampler_has_to_be_compiled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "version").touch()
+    monkeypatch.setattr(told, "NVIDIA_DRIVER", tmp_path / "version")
+
+    assert environment(load_profile("nemo-awq-32k"))["VLLM_USE_FLASHINFER_SAMPLER"] == "0"
+
+
 @pytest.mark.parametrize("name", profile_names())
-def test_vllm_knows_the_variables_that_are_set_for_it(name: str) -> None:
+def test_vllm_knows_the_variables_that_are_set_for_it(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It passes over a misspelt one with a warning."""
+    (tmp_path / "version").touch()
+    monkeypatch.setattr(told, "NVIDIA_DRIVER", tmp_path / "version")
     ours = {one for one in environment(load_profile(name)) if one.startswith("VLLM_")}
 
     assert ours <= vllm.envs.environment_variables.keys()

@@ -37,6 +37,16 @@ def test_two_at_once_share_the_speed_of_two() -> None:
     assert found.seconds == pytest.approx([2.0, 2.0])  # 150 a second for both
 
 
+def test_what_came_before_is_answered_but_not_told_of() -> None:
+    engine = Engine({1: 100.0})
+    arrivals = iter([(0.0, 0), (0.5, 0), (2.0, 0)])
+
+    found = simulate(engine, 1, arrivals, lambda: 100.0, counted_from=2.0)
+
+    assert found.seconds == [1.0]
+    assert (found.used, found.span_s) == (1.0, 1.0)
+
+
 def test_one_slot_waits_as_pollaczek_and_khinchine_say() -> None:
     load, service_s = 0.7, 1.0
     engine = Engine({1: 100.0})

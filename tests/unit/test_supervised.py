@@ -10,7 +10,7 @@ from tests.replies import written
 from worker.engine.contract import Generation, Prompt, Request
 from worker.engine.scripted import ScriptedEngine
 from worker.engine.supervised import SupervisedEngine
-from worker.errors import DeadlineExceeded, EngineCrashed, EngineUnavailable, TriageError
+from worker.errors import DeadlineExceeded, EngineCrashed, EngineUnavailable, SettingsError
 
 ASK = Request(Prompt("classify", "a ticket"), "root", max_tokens=10, temperature=0.0, seed=0)
 
@@ -40,7 +40,7 @@ class Mortal(ScriptedEngine):
 class Garage:
     """Makes engines and keeps them; the starts numbered in `broken` fail."""
 
-    def __init__(self, *broken: int, error: TriageError | None = None) -> None:
+    def __init__(self, *broken: int, error: Exception | None = None) -> None:
         self.engines: list[Mortal] = []
         self.starts, self._broken = 0, broken
         self._error = error or EngineUnavailable("no memory")
@@ -98,6 +98,34 @@ def test_a_start_that_fails_is_tried_again_but_not_for_ever() -> None:
     assert garage.starts == 4
     assert not engine.is_alive()
     engine.stop()
+
+
+@pytest.mark.parametrize("error", [SettingsError("a proxy's page"), OSError("the card is lost")])
+def test_whatever_ends_a_start_it_is_tried_again(error: Exception) -> None:
+    garage = Garage(2, error=error)
+    engine = supervised(garage)
+
+    garage.engines[0].die()
+
+    wait_until(lambda: len(garage.engines) == 2)
+    wait_until(engine.is_alive)
+    engine.stop()
+
+
+def test_an_engine_that_cannot_even_stop_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    garage = Garage()
+    engine = supervised(garage)
+    monkeypatch.setattr(garage.engines[0], "stop", broken)
+
+    garage.engines[0].die()
+
+    wait_until(lambda: len(garage.engines) == 2)
+    wait_until(engine.is_alive)
+    engine.stop()
+
+
+def broken() -> None:
+    raise OSError("the card is lost")
 
 
 def test_a_warm_up_that_takes_too_long_is_a_start_that_failed() -> None:

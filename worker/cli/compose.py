@@ -91,7 +91,9 @@ def engine_maker(settings: Settings) -> Callable[[], Engine]:
     if settings.servers:
         from worker.engine.vllm_server import ServerEngine  # noqa: PLC0415  # it reads tokenizers
 
-        return lambda: ServerEngine(load_profile(settings.profile), settings.servers.split(","))
+        key = settings.servers_key.get_secret_value() if settings.servers_key else ""
+        urls = settings.servers.split(",")
+        return lambda: ServerEngine(load_profile(settings.profile), urls, key=key)
     from worker.engine.vllm_engine import VllmEngine  # noqa: PLC0415  # only workers have vLLM
 
     return lambda: VllmEngine(load_profile(settings.profile))
@@ -163,12 +165,20 @@ def make_ways(settings: Settings) -> dict[str, Way]:
 
 def make_plan(settings: Settings) -> Plan:
     return Plan(
-        in_flight=settings.in_flight,
+        in_flight=at_once(settings),
         queues=settings.queues.split(","),
         ready_file=settings.ready_file,
         drain_s=settings.drain_s,
         pause_bulk_after_s=settings.pause_bulk_after_s,
     )
+
+
+def at_once(settings: Settings) -> int:
+    """No more tickets than the engine runs: others would spend their deadline waiting for it."""
+    if settings.profile == SCRIPTED:
+        return settings.in_flight
+    engines = len(settings.servers.split(","))  # one where there are none
+    return min(settings.in_flight, load_profile(settings.profile).max_num_seqs * engines)
 
 
 def make_sweep(settings: Settings, sessions: Sessions) -> Sweep:

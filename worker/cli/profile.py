@@ -11,7 +11,7 @@ from rich.text import Text
 
 from worker.cli.by_hand import AsJson
 from worker.cli.tables import plain_table
-from worker.engine.arguments import serve_command, unknown_arguments
+from worker.engine.arguments import refused_words, serve_command, unknown_arguments
 from worker.engine.memory import ACTIVATIONS_GB, KV_BYTES, OVERHEAD_GB, Plan, Precision, shape_of
 from worker.engine.profiles import load_profile, profile_names
 from worker.errors import SettingsError
@@ -37,7 +37,7 @@ def list_(as_json: AsJson = False) -> None:
         plan = one.plan
         table.add_row(
             one.name, one.quantization, f"{one.max_model_len:,}", str(one.max_num_seqs),
-            f"{plan.card_gb:g} GB" if plan else "any", f"{plan.total_gb:.1f} GB" if plan else "–",
+            f"{plan.card_gb:g} GB" if plan else "any", f"{plan.loaded_gb:.1f} GB" if plan else "–",
             Text(one.model, no_wrap=True, overflow="ellipsis"),  # `show` has it whole
         )  # fmt: skip
     Console(soft_wrap=True).print(table)
@@ -68,8 +68,9 @@ def check(
     for name in names or profile_names():
         profile = load_profile(name)
         problems = [f"vLLM has no argument {one}" for one in unknown_arguments(profile)]
+        problems += refused_words(profile)
         if profile.plan and not profile.plan.fits:
-            problems.append(f"takes {profile.plan.total_gb:.1f} GB: more than its card has")
+            problems.append(f"takes {profile.plan.loaded_gb:.1f} GB: more than its card has")
         is_well = is_well and not problems
         console.print(
             f"{'✗' if problems else '✓'} {name}" + "".join(f"\n    {p}" for p in problems)
@@ -106,7 +107,8 @@ def plan(
         "activations_gb": ACTIVATIONS_GB,
         "overhead_gb": OVERHEAD_GB,
         "total_gb": round(made.total_gb, 2),
-        "usable_gb": round(card * share, 2),
+        "loaded_gb": round(made.loaded_gb, 2),
+        "usable_gb": round(made.usable_gb, 2),
         "fits": made.fits,
         "kv_tokens": made.kv_tokens,
         "tokens_each": made.tokens_each,
@@ -127,7 +129,7 @@ def matching(made: Plan) -> list[str]:
         for name in profile_names()
         if (one := load_profile(name)).plan
         and one.plan.shape.name == made.shape.name
-        and one.plan.total_gb <= made.card_gb * made.share
+        and one.plan.loaded_gb <= made.usable_gb
     ]
     return [name for _, name in sorted(fitting, reverse=True)]
 
@@ -137,7 +139,7 @@ def remedies(made: Plan) -> list[str]:
     found = [f"--precision {one}" for one in Precision if replace(made, precision=one).fits]
     if (context := made.kv_tokens // KILO * KILO) > 0:
         found.append(f"--context {context}")
-    return [*found, f"--card {ceil(made.total_gb / made.share)}"]
+    return [*found, f"--card {ceil(made.loaded_gb / made.share)}"]
 
 
 def tell(made: Plan, profiles: list[str]) -> None:
@@ -149,12 +151,14 @@ def tell(made: Plan, profiles: list[str]) -> None:
         ("KV cache", made.kv_gb, f"{made.context:,} tokens × {shape.kv_bytes(made.cache):,} bytes"),
         ("activations", ACTIVATIONS_GB, ""),
         ("overhead", OVERHEAD_GB, "CUDA and the runtime"),
-        ("together", made.total_gb, f"of {made.card_gb * made.share:.1f} GB that vLLM may use"),
+        ("together", made.total_gb, f"of {made.usable_gb:.1f} GB that vLLM may use"),
     ):
         table.add_row(what, f"{gb:.1f}" if gb >= LEAST_GB else f"{gb:.3f}", why)
     console.print(table)
+    if made.loaded_gb - made.total_gb >= LEAST_GB:
+        console.print(f"{made.loaded_gb:.1f} as builds are loaded: embeddings and head in 16 bits.")
     if not made.fits:
-        over = made.total_gb - made.card_gb * made.share
+        over = made.loaded_gb - made.usable_gb
         *others, last = remedies(made)
         console.print(f"\nDoes not fit: {over:.1f} GB too much. It would with "
                       f"{', '.join(others)}{' or ' if others else ''}{last}.")  # fmt: skip

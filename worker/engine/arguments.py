@@ -1,5 +1,6 @@
 """A profile in vLLM's own words: as arguments of its engine, and as a line for `vllm serve`."""
 
+import argparse
 import shlex
 from dataclasses import fields
 from typing import Any
@@ -9,10 +10,13 @@ from worker.errors import SettingsError
 
 OF_A_PROCESS = ("distributed_executor_backend", "disable_log_stats")
 """How this product runs an engine in its own process; a server needs neither."""
+ON_UNLESS_TOLD = ("enable_prefix_caching", "enable_chunked_prefill")
+OF_THE_SERVER = "--enable-prompt-tokens-details"
+"""Has it tell what came from its cache; the only word that is no argument of an engine."""
 
 
-def engine_arguments(profile: Profile) -> dict[str, Any]:
-    """The profile as arguments of vLLM's own `AsyncEngineArgs`."""
+def engine_arguments(profile: Profile, attention: str | None = None) -> dict[str, Any]:
+    """The profile as arguments of vLLM's own `AsyncEngineArgs`; `attention`: which kernels."""
     return {
         "model": profile.model_path,
         "revision": profile.revision,
@@ -27,6 +31,7 @@ def engine_arguments(profile: Profile) -> dict[str, Any]:
         "block_size": profile.block_size,
         "enable_chunked_prefill": profile.enable_chunked_prefill,
         "enforce_eager": profile.enforce_eager,
+        "attention_backend": attention,
         "scheduling_policy": "priority",
         "distributed_executor_backend": "uni",
         "structured_outputs_config": {"backend": "xgrammar"},
@@ -36,20 +41,47 @@ def engine_arguments(profile: Profile) -> dict[str, Any]:
 
 def serve_command(profile: Profile) -> str:
     """The `vllm serve` line that starts the same engine as a server."""
+    before = [f"{name}={value}" for name, value in profile.environment.items()]
+    return shlex.join([*before, *serve_words(profile)])
+
+
+def serve_words(profile: Profile) -> list[str]:
     words = ["vllm", "serve", profile.model_path]
     for name, value in engine_arguments(profile).items():
         flag = f"--{name.replace('_', '-')}"
-        if name in (*OF_A_PROCESS, "model") or value is None or value is False:
+        if name in (*OF_A_PROCESS, "model") or value is None:
             continue
-        if name == "structured_outputs_config":
+        if value is False:
+            words += [f"--no-{flag[2:]}"] if name in ON_UNLESS_TOLD else []
+        elif name == "structured_outputs_config":
             words += ["--structured-outputs-config.backend", value["backend"]]
         elif value is True:
             words.append(flag)
         else:
             words += [flag, str(value)]
-    words.append("--enable-prompt-tokens-details")  # so that it tells what came from its cache
-    before = [f"{name}={value}" for name, value in profile.environment.items()]
-    return shlex.join([*before, *words])
+    return [*words, OF_THE_SERVER]
+
+
+def refused_words(profile: Profile) -> list[str]:
+    """What the installed vLLM's own command line says against the profile; nothing: all is well.
+
+    Raises:
+        SettingsError: no vLLM is installed.
+    """
+    try:
+        from vllm.engine.arg_utils import AsyncEngineArgs  # noqa: PLC0415  # seconds of imports
+        from vllm.utils.argparse_utils import FlexibleArgumentParser  # noqa: PLC0415
+    except ImportError as error:
+        raise SettingsError("no vLLM is installed here: run this where workers run") from error
+    parser = FlexibleArgumentParser(exit_on_error=False)  # type: ignore[no-untyped-call]
+    AsyncEngineArgs.add_cli_args(parser)
+    model, *words = serve_words(profile)[2:]
+    words.remove(OF_THE_SERVER)
+    try:
+        parser.parse_args(["--model", model, *words])
+    except (argparse.ArgumentError, ValueError) as error:
+        return [str(error)]
+    return []
 
 
 def unknown_arguments(profile: Profile) -> list[str]:

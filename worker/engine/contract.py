@@ -94,6 +94,8 @@ class Engine(Protocol):
             DeadlineExceeded: time is up; the request has left the engine.
             EngineUnavailable: the engine is down or was stopped.
             EngineCrashed: the engine died meanwhile.
+            AnswerLost: the engine lives, but could not answer this.
+            RequestRefused: it does not take such a request.
         """
         ...
 

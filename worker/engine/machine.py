@@ -1,7 +1,10 @@
 """What this machine has for an engine: vLLM, a card, its memory, kernels for quantized weights."""
 
+import importlib.util
+import os
 import platform
 import re
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,13 +22,14 @@ CPU_KERNELS = ("awq",)
 class Machine:
     """`device` is the model of the GPU, or of the CPU where there is none: outputs may differ
     between two. `capability` is CUDA's, times ten (89 is Ada), None without a GPU. Memory is the
-    card's, without one the machine's.
+    card's, without one the machine's. `compiles`: FlashInfer's kernels are there, or can be made.
     """
 
     vllm: str
     device: str
     capability: int | None
     memory_gb: float
+    compiles: bool = False
 
     @property
     def has_gpu(self) -> bool:
@@ -51,7 +55,17 @@ def this_machine() -> Machine:
         device=str(current_platform.get_device_name()),
         capability=capability.to_int() if capability else 0,
         memory_gb=current_platform.get_device_total_memory() / GB,
+        compiles=has_flashinfers_kernels(),
     )
+
+
+def has_flashinfers_kernels() -> bool:
+    """Whether it brings them along, or finds nvcc, where it looks for it, and ninja."""
+    if importlib.util.find_spec("flashinfer_jit_cache"):
+        return True
+    home = os.environ.get("CUDA_HOME") or os.environ.get("CUDA_PATH")
+    places = [f"{home}/bin/nvcc"] if home else ["nvcc", "/usr/local/cuda/bin/nvcc"]
+    return any(map(shutil.which, places)) and shutil.which("ninja") is not None
 
 
 def cpu() -> str:

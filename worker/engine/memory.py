@@ -22,7 +22,7 @@ OVERHEAD_GB = 0.7
 
 class Precision(StrEnum):
     """How weights are kept. AWQ INT4 takes 4.59 bits a parameter: 7.0 GB for Nemo's 12.2 billion
-    (its checkpoint is larger on disk where the embeddings stay in 16 bits).
+    as published; `packed` counts what a build is loaded with.
     """
 
     FP16 = "fp16"
@@ -31,8 +31,15 @@ class Precision(StrEnum):
 
     @property
     def bytes(self) -> float:
-        """Bytes a parameter."""
+        """Bytes a parameter, as published: of the whole model."""
         return {"fp16": 2.0, "fp8": 1.0, "awq": 7.0 / 12.2}[self.value]
+
+    @property
+    def packed(self) -> float:
+        """Bytes of a parameter that is quantized. AWQ keeps a scale of 16 bits and a zero of 4 for
+        each 128 of 4 bits.
+        """
+        return {"fp16": 2.0, "fp8": 1.0, "awq": (4 + 20 / 128) / 8}[self.value]
 
 
 KV_BYTES = {"fp16": 2, "fp8": 1}
@@ -81,12 +88,17 @@ class Shape:
             raise SettingsError(f"{path}: not the config.json of such a model: {error}") from error
 
     @property
+    def embeddings(self) -> int:
+        """Parameters of the embeddings and the head, which are one where they are tied."""
+        return self.vocabulary * self.hidden * (1 if self.tied else 2)
+
+    @property
     def parameters(self) -> int:
         """How many parameters there are."""
-        embeddings = self.vocabulary * self.hidden * (1 if self.tied else 2)
         attention = self.hidden * self.head_dim * (2 * self.heads + 2 * self.kv_heads)
         feed_forward = 3 * self.hidden * self.intermediate
-        return embeddings + self.layers * (attention + feed_forward + 2 * self.hidden) + self.hidden
+        layer = attention + feed_forward + 2 * self.hidden
+        return self.embeddings + self.layers * layer + self.hidden
 
     def kv_bytes(self, cache: str) -> int:
         """Bytes of KV cache for one token; `cache` is fp16 or fp8."""
@@ -116,18 +128,35 @@ class Plan:
 
     @property
     def total_gb(self) -> float:
-        """With one sequence of the whole context: the least with which the engine starts."""
+        """With one sequence of the whole context, by the published weights."""
         return self.weights_gb + self.kv_gb + ACTIVATIONS_GB + OVERHEAD_GB
 
     @property
+    def loaded_gb(self) -> float:
+        """The same with the weights of a build as it is loaded: embeddings and head stay in 16
+        bits. The least with which the engine starts.
+        """
+        return self.total_gb + self._kept_gb
+
+    @property
+    def usable_gb(self) -> float:
+        return self.card_gb * self.share
+
+    @property
     def fits(self) -> bool:
-        return self.total_gb <= self.card_gb * self.share
+        return self.loaded_gb <= self.usable_gb
 
     @property
     def kv_tokens(self) -> int:
         """Tokens of KV cache that the card has room for, shared by all sequences."""
-        left_gb = self.card_gb * self.share - self.weights_gb - ACTIVATIONS_GB - OVERHEAD_GB
+        left_gb = self.usable_gb - (self.loaded_gb - self.kv_gb)
         return max(0, int(left_gb * GB / self.shape.kv_bytes(self.cache)))
+
+    @property
+    def _kept_gb(self) -> float:
+        quantized = self.shape.parameters - self.shape.embeddings
+        loaded_gb = (2 * self.shape.embeddings + self.precision.packed * quantized) / GB
+        return max(0.0, loaded_gb - self.weights_gb)
 
     @property
     def tokens_each(self) -> int:

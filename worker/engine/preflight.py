@@ -8,6 +8,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from worker.engine.arguments import unknown_arguments
+from worker.engine.attention import (
+    HOPPER,
+    TRITON,
+    TRITON_READS_FP8,
+    attention_backend,
+    has_fp8_cache,
+)
 from worker.engine.checkpoint import Checkpoint, NotDownloaded
 from worker.engine.machine import CPU_KERNELS, Machine, free_gb, least_capability
 from worker.engine.memory import Plan
@@ -17,14 +24,12 @@ from worker.errors import SettingsError
 if TYPE_CHECKING:
     from worker.engine.tokens import PromptEncoder
 
-TRIED_VLLM = ("0.32.", "0.33.")
-"""The versions in the locks: on others nobody has run the tests."""
+LOCKED_VLLM = ("0.32.", "0.33.")
+"""The versions in the locks, for CPUs and for cards. The tests run with the first; on a card, so
+far, with 0.26 (bench/RESULTS.md)."""
 
 FP8_CAPABILITY = 89
 """From here on (Ada, Hopper) cards calculate in FP8; older ones only keep the weights in it."""
-
-HOPPER = range(90, 100)
-"""vLLM reads an FP8 cache there by FlashAttention 3, which answers in BF16 alone."""
 
 PROBE = "Meine Bestellung 4711 fehlt. J'attends déjà. 注文が届きません。退款在哪里？ I can't!"
 
@@ -54,13 +59,15 @@ def refuse_what_cannot_start(profile: Profile, machine: Machine) -> None:
 
 def of_machine(profile: Profile, machine: Machine) -> Iterator[Seen]:
     """Hold a profile against vLLM and the card."""
-    tried = ", ".join(f"{version}x" for version in TRIED_VLLM)
-    is_tried = machine.vllm.startswith(TRIED_VLLM)
-    fix = None if is_tried else f"tried are {tried}: run `make test` with this one"
+    is_locked = machine.vllm.startswith(LOCKED_VLLM)
+    how = "`make test-gpu`" if machine.has_gpu else "`make test`"
+    fix = None if is_locked else f"not the one in requirements/: run {how} with it first"
     yield Seen("vLLM", machine.vllm, fix, is_warning=True)
     for name in unknown_arguments(profile):
         yield Seen("vLLM", f"has no argument {name}", "take the vLLM of requirements/")
     yield kernel(profile, machine)
+    if machine.has_gpu:
+        yield attention(profile, machine)
     if profile.plan:
         yield memory(profile.plan, machine)
 
@@ -85,14 +92,26 @@ def kernel(profile: Profile, machine: Machine) -> Seen:
     return Seen("kernel", f"{wanted} on {machine.device}: {how}")
 
 
+def attention(profile: Profile, machine: Machine) -> Seen:
+    if attention_backend(profile, machine) != TRITON:
+        return Seen("attention", "vLLM's own choice")
+    found = "by Triton: FlashInfer, which vLLM would take, needs nvcc and ninja to compile"
+    is_read = not has_fp8_cache(profile) or (machine.capability or 0) >= TRITON_READS_FP8
+    fix = (
+        f"Triton reads no FP8 cache on {machine.device}: install CUDA's nvcc and ninja, or take a "
+        'profile of your own with kv_cache_dtype = "auto"'
+    )
+    return Seen("attention", found, None if is_read else fix)
+
+
 def memory(plan: Plan, machine: Machine) -> Seen:
     usable = machine.memory_gb * plan.share
-    found = f"takes {plan.total_gb:.1f} GB of {usable:.1f} GB (share {plan.share:g})"
+    found = f"takes {plan.loaded_gb:.1f} GB of {usable:.1f} GB (share {plan.share:g})"
     if not machine.has_gpu:
         return Seen("memory", f"made for a card of {plan.card_gb:g} GB; this machine has none",
                     "take a machine with a GPU, or a server (TRIAGE_SERVERS)")  # fmt: skip
     fix = "see `triage plan` for what fits: a shorter max_model_len, AWQ, or a larger card"
-    return Seen("memory", found, fix if plan.total_gb > usable else None)
+    return Seen("memory", found, fix if plan.loaded_gb > usable else None)
 
 
 def free_memory(profile: Profile, machine: Machine) -> Seen:
@@ -134,7 +153,7 @@ def quantization(profile: Profile, checkpoint: Checkpoint) -> Seen:
 def calculation(profile: Profile, checkpoint: Checkpoint, machine: Machine) -> Seen:
     dtype = str(checkpoint.dtype if profile.dtype == "auto" else profile.dtype)
     found = f"in {dtype}, the cache in {profile.kv_cache_dtype}"
-    reads_by_fa3 = profile.kv_cache_dtype.startswith("fp8") and machine.capability in HOPPER
+    reads_by_fa3 = has_fp8_cache(profile) and machine.capability in HOPPER  # in BF16 alone
     fix = (
         f'on {machine.device} an FP8 cache needs dtype = "bfloat16": '
         "a profile of your own with it (docs/profiles.md)"

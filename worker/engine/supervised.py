@@ -13,7 +13,6 @@ from worker.errors import (
     DeadlineExceeded,
     EngineCrashed,
     EngineUnavailable,
-    Retryable,
     TriageError,
 )
 
@@ -117,11 +116,17 @@ class SupervisedEngine:
             if time.monotonic() - started > HEALTHY_S:
                 restarts = 0
             log.error("engine_down", restarts=restarts)
-            self._engine.stop()
+            self._end(self._engine)
             restarts = self._start_again(restarts)
             started = time.monotonic()
             if self.has_failed:
                 return
+
+    def _end(self, engine: Engine) -> None:
+        try:
+            engine.stop()
+        except Exception:  # a broken one may not even stop; the next start tells whether it matters
+            log.exception("engine_stop_failed")
 
     def _start_again(self, restarts: int) -> int:
         """Start the engine once more, or a few times; how many restarts that makes so far."""
@@ -133,7 +138,7 @@ class SupervisedEngine:
             metrics.ENGINE_RESTARTS.inc()
             try:
                 self._engine = self._start()
-            except Retryable as error:
+            except Exception as error:  # noqa: BLE001  # whatever it is, the worker serves or ends
                 log.warning("engine_start_failed", restarts=restarts, reason=str(error))
                 continue
             if self._is_stopping.is_set():

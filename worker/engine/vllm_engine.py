@@ -19,10 +19,12 @@ from uuid import uuid4
 from worker import logs, processors
 from worker.engine.alternatives import MARK, NAME, Listener, Wanted, value_places
 from worker.engine.arguments import engine_arguments
+from worker.engine.attention import attention_backend
 from worker.engine.contract import Generation, Identity, Request, Token
+from worker.engine.environment import environment
 from worker.engine.machine import Machine, this_machine
 from worker.engine.preflight import refuse_what_cannot_start
-from worker.engine.profiles import NVIDIA_DRIVER, Profile
+from worker.engine.profiles import Profile
 from worker.engine.tokens import PromptEncoder
 from worker.engine.told import ToldBeside, ToldByVllm
 from worker.errors import (
@@ -34,7 +36,7 @@ from worker.errors import (
 )
 
 if TYPE_CHECKING:
-    from vllm import CompletionOutput, RequestOutput
+    from vllm import RequestOutput
     from vllm.logprobs import FlatLogprobs
     from vllm.v1.engine.async_llm import AsyncLLM
 
@@ -68,15 +70,13 @@ class VllmEngine:
             target=self._loop.run_forever, name="engine-loop", daemon=True
         )
         self._thread.start()
-        # With a GPU vLLM's own log-probabilities cost it nothing that the step would wait for.
-        told_beside = not machine.has_gpu
-        self._llm: AsyncLLM = self._on_loop(load(profile, told_beside=told_beside)).result()
+        self._llm: AsyncLLM = self._on_loop(load(profile, machine)).result()
         self._loop.call_soon_threadsafe(processors.let_the_engine_go_first)
         if not machine.has_gpu:
             for core in multiprocessing.active_children():
                 assert core.pid  # it has started
                 processors.give_one_to(core.pid)
-        self._listener = Listener() if told_beside else None
+        self._listener = Listener() if told_beside(machine) else None
         self.identity = identity(profile, machine)
         log.info("engine_started", profile=profile.name, seconds=time.monotonic() - started)
 
@@ -92,7 +92,7 @@ class VllmEngine:
         future = self._on_loop(self._generate(ids, request, wanted))
         try:
             output = future.result(deadline_s)
-            refuse_unfinished(output.outputs[0])
+            refuse_unfinished(output.outputs[0].finish_reason)
             told = self._told(output, wanted)
         except CancelledError as error:
             raise EngineUnavailable("the engine was stopped") from error
@@ -177,17 +177,23 @@ class VllmEngine:
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
 
 
-async def load(profile: Profile, *, told_beside: bool = False) -> "AsyncLLM":
+async def load(profile: Profile, machine: Machine) -> "AsyncLLM":
     from vllm.engine.arg_utils import AsyncEngineArgs  # noqa: PLC0415  # seconds of imports that
     from vllm.v1.engine.async_llm import AsyncLLM  # noqa: PLC0415  # only a worker should pay for
 
-    arguments = AsyncEngineArgs(**engine_arguments(profile))
-    if told_beside:
+    attention = attention_backend(profile, machine)
+    arguments = AsyncEngineArgs(**engine_arguments(profile, attention))
+    if told_beside(machine):
         arguments.logits_processors = ["worker.engine.teller:Teller"]
     try:
         return AsyncLLM.from_engine_args(arguments)
     except (RuntimeError, ValueError, OSError) as error:
         raise EngineUnavailable(f"vLLM could not start profile {profile.name}: {error}") from error
+
+
+def told_beside(machine: Machine) -> bool:
+    """With a GPU vLLM's own log-probabilities cost it nothing that the step would wait for."""
+    return not machine.has_gpu
 
 
 async def shut_down(llm: "AsyncLLM") -> None:
@@ -209,28 +215,14 @@ def identity(profile: Profile, machine: Machine) -> Identity:
     )
 
 
-def environment(profile: Profile) -> dict[str, str]:
-    """What vLLM reads from the environment; it must be set before vLLM is imported."""
-    return {
-        "VLLM_NO_USAGE_STATS": "1",
-        "DO_NOT_TRACK": "1",
-        "VLLM_LOGGING_STREAM": "ext://sys.stderr",  # standard output is for what was asked for
-        # xgrammar asks for CUDA when it is imported; in a child forked after that CUDA is unusable.
-        "VLLM_WORKER_MULTIPROC_METHOD": "spawn",
-        # Torch's other threads would wait without sleeping (docs/decisions/beside-a-card.md).
-        **({"OMP_NUM_THREADS": "1"} if NVIDIA_DRIVER.exists() else {}),
-        **profile.environment,
-    }
-
-
-def refuse_unfinished(written: "CompletionOutput") -> None:
+def refuse_unfinished(finish_reason: str | None) -> None:
     """
     Raises:
         EngineUnavailable, RequestRefused: the engine ended before the answer did.
     """
-    if written.finish_reason == "abort":
+    if finish_reason == "abort":
         raise EngineUnavailable("the engine stopped while it was writing")
-    if written.finish_reason == "error":
+    if finish_reason == "error":
         raise RequestRefused("the engine gave the request up; its own log says why")
 
 

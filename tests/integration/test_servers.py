@@ -1,0 +1,258 @@
+"""Several servers behind one engine: who gets what, and what becomes of a ticket when one fails."""
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from tests.stack import wait_for
+from tests.vllm_twin import HANG_UP, VllmTwin, completion
+from worker.engine.contract import Generation, Prompt, Request
+from worker.engine.profiles import load_profile
+from worker.engine.supervised import SupervisedEngine
+from worker.engine.vllm_server import ServerEngine
+from worker.errors import (
+    AnswerLost,
+    EngineCrashed,
+    EngineUnavailable,
+    PromptTooLong,
+    RequestRefused,
+    Retryable,
+    SettingsError,
+    TriageError,
+)
+
+PROFILE = load_profile("demo")
+ASK = Request(
+    Prompt("Answer.", "A ticket."),
+    'root ::= "yes" | "no"',
+    8,
+    temperature=0.25,
+    seed=4711,
+    priority=2,
+)
+
+Starts = Callable[..., VllmTwin]
+Drives = Callable[..., ServerEngine]
+
+
+@pytest.fixture
+def start() -> Iterator[Starts]:
+    with ExitStack() as running:
+
+        def start(**how: Any) -> VllmTwin:
+            twin = VllmTwin(**how)
+            running.callback(twin.stop)
+            return twin
+
+        yield start
+
+
+@pytest.fixture
+def drive() -> Iterator[Drives]:
+    with ExitStack() as running:
+
+        def drive(*twins: VllmTwin, key: str = "") -> ServerEngine:
+            engine = ServerEngine(PROFILE, [one.url for one in twins], key=key)
+            running.callback(engine.stop)
+            return engine
+
+        yield drive
+
+
+def ask(engine: ServerEngine | SupervisedEngine) -> Generation:
+    return engine.generate(ASK, deadline_s=10)
+
+
+def answers(engine: ServerEngine) -> bool:
+    try:
+        return ask(engine).text == "yes"
+    except Retryable:
+        return False
+
+
+def test_what_is_asked_goes_over_the_wire_as_it_is(start: Starts, drive: Drives) -> None:
+    twin = start()
+    engine = drive(twin)
+
+    ask(engine)
+
+    [body] = twin.asked
+    assert body["model"] == "demo"
+    assert (body["priority"], body["seed"]) == (2, 4711)
+    assert (body["temperature"], body["max_tokens"]) == (0.25, 8)
+    assert body["structured_outputs"] == {"grammar": ASK.grammar}
+    assert body["logprobs"] > 0
+
+
+def test_the_less_busy_server_gets_the_next(start: Starts, drive: Drives) -> None:
+    goes_on = threading.Event()
+
+    def slow() -> tuple[int, dict[str, Any]]:
+        assert goes_on.wait(10)
+        return 200, completion()
+
+    busy, idle = start(answer=slow), start()
+    engine = drive(busy, idle)
+
+    with ThreadPoolExecutor(1) as threads:
+        first = threads.submit(ask, engine)
+        wait_for(lambda: len(busy.asked) == 1, "the first request to arrive")
+        for _ in range(3):
+            ask(engine)
+        goes_on.set()
+
+    assert first.result().text == "yes"
+    assert (len(busy.asked), len(idle.asked)) == (1, 3)
+
+
+def test_each_server_is_asked_by_its_own_name_of_the_model(start: Starts, drive: Drives) -> None:
+    twins = [start(model="/models/demo"), start(model="somebody/demo")]
+    engine = drive(*twins)
+
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(lambda _: ask(engine), range(40)))
+
+    for twin in twins:
+        assert {one["model"] for one in twin.asked} == {twin.model}
+
+
+def test_a_server_that_is_away_at_the_start_gets_requests_when_it_comes(
+    start: Starts, drive: Drives
+) -> None:
+    here, later = VllmTwin(), VllmTwin()
+    later.stop()
+    engine = drive(here, later)
+    assert answers(engine)
+
+    came = start(port=later.port)
+    here.stop()
+
+    wait_for(lambda: answers(engine), "the one that came to answer")
+    assert came.asked
+
+
+def test_when_a_server_dies_the_other_one_answers(start: Starts, drive: Drives) -> None:
+    stays, goes = start(), VllmTwin()
+    engine = drive(goes, stays)
+    assert answers(engine)
+
+    goes.stop()
+
+    wait_for(lambda: all(answers(engine) for _ in range(4)), "the other one to answer")
+    assert engine.is_alive()
+
+
+def test_another_model_at_a_known_address_gets_nothing(
+    start: Starts, drive: Drives, capsys: pytest.CaptureFixture[str]
+) -> None:
+    twin = start()
+    engine = drive(twin)
+
+    twin.root, twin.answer = "/srv/models/other", lambda: (404, {"error": "no such model"})
+    with pytest.raises(EngineUnavailable, match="404"):
+        ask(engine)
+
+    wait_for(lambda: "serves /srv/models/other" in "".join(capsys.readouterr()), "the log's line")
+    assert not engine.is_alive()
+
+
+@pytest.mark.parametrize(
+    ("status", "is_well", "error", "lives"),
+    [
+        (400, True, RequestRefused, True),
+        (429, True, AnswerLost, True),
+        (500, True, AnswerLost, True),
+        (500, False, EngineCrashed, False),
+        (502, False, EngineUnavailable, False),
+        (503, True, EngineUnavailable, True),
+        (HANG_UP, True, AnswerLost, True),
+        (HANG_UP, False, EngineCrashed, False),
+    ],
+)
+def test_what_an_answer_that_is_none_means(
+    start: Starts,
+    drive: Drives,
+    *,
+    status: int,
+    is_well: bool,
+    error: type[TriageError],
+    lives: bool,
+) -> None:
+    twin = start()
+    engine = drive(twin)
+
+    twin.is_well, twin.answer = is_well, lambda: (status, {})
+
+    with pytest.raises(error):
+        ask(engine)
+    assert engine.is_alive() is lives
+
+
+@pytest.mark.parametrize(
+    ("finish_reason", "error"), [("abort", EngineUnavailable), ("error", RequestRefused)]
+)
+def test_an_answer_that_the_server_broke_off_is_none(
+    start: Starts, drive: Drives, finish_reason: str, error: type[TriageError]
+) -> None:
+    engine = drive(start(answer=lambda: (200, completion(finish_reason))))
+
+    with pytest.raises(error):
+        ask(engine)
+
+
+def test_one_failed_answer_leaves_the_others_alone(start: Starts, drive: Drives) -> None:
+    goes_on, failed = threading.Event(), threading.Event()
+
+    def first_fails() -> tuple[int, dict[str, Any]]:
+        if len(twin.asked) == 1:
+            return 500, {}
+        assert goes_on.wait(10)
+        return 200, completion()
+
+    twin = start()
+    engine = SupervisedEngine(lambda: drive(twin), restarts=0)
+    twin.answer = first_fails
+
+    with ThreadPoolExecutor(5) as threads:
+        with pytest.raises(AnswerLost):
+            ask(engine)
+        others = [threads.submit(ask, engine) for _ in range(4)]
+        wait_for(lambda: len(twin.asked) == 5, "the others to arrive")
+        failed.wait(1.5)  # as long as supervisor and watch need to look
+        goes_on.set()
+
+    assert [one.result().text for one in others] == ["yes"] * 4
+    assert not engine.has_failed
+    engine.stop()
+
+
+def test_a_server_with_a_key_wants_it(start: Starts, drive: Drives) -> None:
+    twin = start(key="from-the-vault")
+
+    with pytest.raises(SettingsError, match="TRIAGE_SERVERS_KEY"):
+        drive(twin)
+    assert ask(drive(twin, key="from-the-vault")).text == "yes"
+
+
+def test_a_proxys_page_is_a_server_that_does_not_answer(
+    start: Starts, monkeypatch: pytest.MonkeyPatch, drive: Drives
+) -> None:
+    twin = start()
+    monkeypatch.setattr(twin, "get", lambda *_: (502, {}))
+
+    with pytest.raises(EngineUnavailable, match="said 502"):
+        drive(twin)
+
+
+def test_a_prompt_may_be_as_long_as_the_servers_context(start: Starts, drive: Drives) -> None:
+    engine = drive(start())
+
+    with pytest.raises(PromptTooLong) as refused:
+        engine.generate(replace(ASK, prompt=Prompt("Answer.", "word " * 5000)), deadline_s=10)
+
+    assert refused.value.room <= 4096 - ASK.max_tokens

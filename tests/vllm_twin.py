@@ -1,0 +1,85 @@
+"""A server that speaks as much of `vllm serve` as the product asks of it, and fails on demand."""
+
+import json
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from worker.engine.profiles import load_profile
+from worker.engine.tokens import PromptEncoder
+
+HANG_UP = 0
+"""In place of a status: the connection is closed without an answer."""
+IDS = PromptEncoder(load_profile("demo").model_path).encode_text("yes")
+
+
+def completion(finish_reason: str = "stop") -> dict[str, Any]:
+    names = [f"token_id:{one}" for one in IDS]
+    told = {
+        "tokens": names,
+        "token_logprobs": [-0.1] * len(names),
+        "top_logprobs": [{one: -0.1} for one in names],
+    }
+    return {
+        "choices": [{"finish_reason": finish_reason, "logprobs": told}],
+        "usage": {"prompt_tokens": 9, "completion_tokens": len(names)},
+    }
+
+
+@dataclass
+class VllmTwin:
+    """`model` is its name there, `root` what it was loaded from. `answer` is asked for each
+    completion and gives status and body; while `is_well` is false `/health` says 503.
+    """
+
+    model: str = "demo"
+    root: str = "/srv/models/demo"
+    key: str = ""
+    port: int = 0
+    is_well: bool = True
+    answer: Callable[[], tuple[int, dict[str, Any]]] = lambda: (200, completion())
+    asked: list[dict[str, Any]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._server = ThreadingHTTPServer(("127.0.0.1", self.port), handler_of(self))
+        self._server.daemon_threads = True
+        self.port = self._server.server_port
+        self.url = f"http://127.0.0.1:{self.port}"
+        threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
+
+    def stop(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+    def get(self, path: str, authorization: str) -> tuple[int, dict[str, Any]]:
+        if path == "/health":
+            return (200 if self.is_well else 503), {}
+        if path == "/version":
+            return 200, {"version": "0.33.0"}
+        if self.key and authorization != f"Bearer {self.key}":
+            return 401, {"error": "Unauthorized"}
+        return 200, {"data": [{"id": self.model, "root": self.root, "max_model_len": 4096}]}
+
+
+def handler_of(twin: VllmTwin) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self._say(*twin.get(self.path, self.headers.get("Authorization", "")))
+
+        def do_POST(self) -> None:
+            twin.asked.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            status, body = twin.answer()
+            if status != HANG_UP:
+                self._say(status, body)
+
+        def _say(self, status: int, body: dict[str, Any]) -> None:
+            self.send_response(status)
+            self.end_headers()
+            self.wfile.write(json.dumps(body).encode())
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    return Handler

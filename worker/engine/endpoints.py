@@ -1,0 +1,189 @@
+"""The servers of an engine that is somewhere else: what each serves, and which of them answer.
+
+Knows nothing of prompts and answers.
+"""
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import httpx
+
+from worker import logs
+from worker.engine.profiles import Profile
+from worker.errors import EngineUnavailable, SettingsError
+
+log = logs.get(__name__)
+
+LOOK_S, LOOK_TIMEOUT_S = 1.0, 5.0
+LIMITS = httpx.Limits(max_connections=256, keepalive_expiry=2.0)
+"""A server closes a connection that nobody has used for five seconds: we must be sooner, or a
+request meets one that has just been closed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """What a server says of itself: the model's name there, its context in tokens, its vLLM."""
+
+    model: str
+    context: int
+    version: str
+
+
+@dataclass(slots=True)
+class Endpoint:
+    """One server, whether it answers, and how many of our requests it has."""
+
+    http: httpx.Client
+    served: Served | None = None
+    is_up: bool = False
+    running: int = 0
+    refused: str = ""
+    """Why it gets nothing though it answers."""
+
+    @property
+    def url(self) -> str:
+        return str(self.http.base_url)
+
+    def forget(self) -> None:
+        """Another server may have come to this address: it gets nothing until it was looked at."""
+        self.is_up, self.served = False, None
+
+    def answers(self) -> bool:
+        try:
+            return self.http.get("/health", timeout=LOOK_TIMEOUT_S).is_success
+        except (httpx.HTTPError, RuntimeError):
+            return False
+
+    def look(self, profile: Profile) -> None:
+        """Ask what it serves; from then on it gets requests.
+
+        Raises:
+            EngineUnavailable: it does not answer.
+            SettingsError: it does not know our key, serves another model, or is no vLLM.
+        """
+        try:
+            models = self.http.get("/v1/models", timeout=LOOK_TIMEOUT_S)
+            version = self.http.get("/version", timeout=LOOK_TIMEOUT_S)
+        except (httpx.HTTPError, RuntimeError) as error:
+            raise self._silent(str(error)) from error
+        if models.is_server_error:  # a proxy's, while the server behind it starts
+            raise self._silent(f"said {models.status_code}")
+        if models.status_code in {401, 403}:
+            raise SettingsError(
+                f"TRIAGE_SERVERS: {self.url} wants another key: set TRIAGE_SERVERS_KEY to its "
+                "`--api-key`"
+            )
+        try:
+            [served, *_] = models.json()["data"]
+            found = Served(
+                str(served["id"]), int(served["max_model_len"]), version.json()["version"]
+            )
+        except (ValueError, KeyError, TypeError) as error:
+            raise SettingsError(
+                f"TRIAGE_SERVERS: {self.url} does not speak the API of `vllm serve`: start there "
+                f"what `triage profile command {profile.name}` prints"
+            ) from error
+        name = str(served.get("root") or served["id"])
+        if last_part(name) != last_part(profile.model):
+            raise SettingsError(
+                f"TRIAGE_SERVERS: {self.url} serves {name}, but profile {profile.name} is for "
+                f"{profile.model}: set TRIAGE_PROFILE to that model's"
+            )
+        self.served, self.is_up, self.refused = found, True, ""
+
+    def _silent(self, why: str) -> EngineUnavailable:
+        return EngineUnavailable(
+            f"TRIAGE_SERVERS: {self.url} does not answer ({why}): start it, or name another"
+        )
+
+
+class Endpoints:
+    """Hands out the endpoint with the fewest requests. Safe to share between threads."""
+
+    def __init__(self, profile: Profile, urls: Sequence[str], *, key: str) -> None:
+        """
+        Raises:
+            SettingsError: one of them is not what the profile needs.
+            EngineUnavailable: none of them answers.
+        """
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        self._profile = profile
+        self._all = [
+            Endpoint(httpx.Client(base_url=url.rstrip("/"), limits=LIMITS, headers=headers))
+            for url in urls
+        ]
+        self._lock, self._is_closing = threading.Lock(), threading.Event()
+        try:
+            self.version = self._look_at_all()
+        except BaseException:
+            self.close()
+            raise
+        threading.Thread(target=self._watch, name="server-watch", daemon=True).start()
+
+    @contextmanager
+    def least_busy(self) -> Iterator[tuple[Endpoint, Served]]:
+        """
+        Raises:
+            EngineUnavailable: none answers.
+        """
+        with self._lock:
+            up = [(one, one.served) for one in self._all if one.is_up and one.served]
+            if not up:
+                raise EngineUnavailable("no server answers")
+            chosen, served = min(up, key=lambda each: each[0].running)
+            chosen.running += 1
+        try:
+            yield chosen, served
+        finally:
+            with self._lock:
+                chosen.running -= 1
+
+    def any_is_up(self) -> bool:
+        return any(one.is_up for one in self._all)
+
+    def close(self) -> None:
+        self._is_closing.set()
+        for endpoint in self._all:
+            endpoint.http.close()
+
+    def _look_at_all(self) -> str:
+        """The version of vLLM of the first that answers."""
+        silent: list[EngineUnavailable] = []
+        for endpoint in self._all:
+            try:
+                endpoint.look(self._profile)
+            except EngineUnavailable as error:
+                log.warning("server_down", url=endpoint.url)
+                silent.append(error)
+        if len(silent) == len(self._all):
+            raise silent[0]
+        return next(one.served.version for one in self._all if one.served)
+
+    def _watch(self) -> None:
+        """Notice servers that go, and those that come, which may be others than before."""
+        while not self._is_closing.wait(LOOK_S):
+            for endpoint in self._all:
+                if not endpoint.answers():
+                    if endpoint.is_up and not self._is_closing.is_set():
+                        log.warning("server_down", url=endpoint.url)
+                    endpoint.is_up = False
+                elif not endpoint.is_up:
+                    self._welcome(endpoint)
+
+    def _welcome(self, endpoint: Endpoint) -> None:
+        try:
+            endpoint.look(self._profile)
+        except EngineUnavailable:
+            return
+        except SettingsError as error:
+            if endpoint.refused != str(error):  # once, not each second
+                endpoint.refused = str(error)
+                log.error("server_refused", reason=endpoint.refused)  # noqa: TRY400  # no bug of ours
+        else:
+            log.warning("server_up", url=endpoint.url)
+
+
+def last_part(name: str) -> str:
+    return name.rstrip("/").rpartition("/")[2]
