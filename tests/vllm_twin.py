@@ -3,6 +3,7 @@
 import json
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -75,9 +76,10 @@ def handler_of(twin: VllmTwin) -> type[BaseHTTPRequestHandler]:
                 self._say(status, body)
 
         def _say(self, status: int, body: dict[str, Any]) -> None:
-            self.send_response(status)
-            self.end_headers()
-            self.wfile.write(json.dumps(body).encode())
+            with suppress(BrokenPipeError):  # who asked waits no more
+                self.send_response(status)
+                self.end_headers()
+                self.wfile.write(json.dumps(body).encode())
 
         def log_message(self, *_: object) -> None:
             pass

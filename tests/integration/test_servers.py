@@ -1,6 +1,7 @@
 """Several servers behind one engine: who gets what, and what becomes of a ticket when one fails."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -168,8 +169,10 @@ def test_another_model_at_a_known_address_gets_nothing(
         (429, True, AnswerLost, True),
         (500, True, AnswerLost, True),
         (500, False, EngineCrashed, False),
-        (502, False, EngineUnavailable, False),
-        (503, True, EngineUnavailable, True),
+        (502, False, EngineCrashed, False),  # a proxy's word for a server that hung up
+        (503, True, AnswerLost, True),
+        (503, False, EngineUnavailable, False),
+        (504, True, AnswerLost, True),
         (HANG_UP, True, AnswerLost, True),
         (HANG_UP, False, EngineCrashed, False),
     ],
@@ -191,6 +194,76 @@ def test_what_an_answer_that_is_none_means(
     with pytest.raises(error):
         ask(engine)
     assert engine.is_alive() is lives
+
+
+def test_a_server_that_took_anothers_place_is_asked_once_it_was_looked_at(
+    start: Starts, drive: Drives
+) -> None:
+    """A request is still with the old one when the new one says that it knows no such model."""
+    ends, statuses = [threading.Event(), threading.Event()], [404, HANG_UP]
+
+    def answer() -> tuple[int, dict[str, Any]]:
+        number = len(twin.asked) - 1
+        if number >= len(ends):
+            return 200, completion()
+        assert ends[number].wait(10)
+        return statuses[number], {}
+
+    twin = start()
+    engine = drive(twin)
+    twin.answer = answer
+
+    with ThreadPoolExecutor(2) as threads:
+        asked = []
+        for number in range(2):
+            asked.append(threads.submit(ask, engine))
+            wait_for(lambda: len(twin.asked) == number + 1, "it to arrive")  # noqa: B023  # at once
+        errors = []
+        for end, one in zip(ends, asked, strict=True):
+            end.set()
+            errors.append(type(one.exception()))
+
+    assert errors == [EngineUnavailable, AnswerLost]
+    wait_for(lambda: answers(engine), "it to be asked again")
+
+
+def test_one_look_without_an_answer_is_not_yet_a_dead_server(
+    start: Starts,
+    drive: Drives,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    twin = start()
+    engine, get, looks = drive(twin), twin.get, list[str]()
+
+    def busy_once(path: str, authorization: str) -> tuple[int, dict[str, Any]]:
+        looks.append(path)
+        return (503, {}) if len(looks) == 1 else get(path, authorization)
+
+    monkeypatch.setattr(twin, "get", busy_once)
+    wait_for(lambda: len(looks) == 3, "three looks")
+
+    assert looks == ["/health"] * 3
+    assert engine.is_alive()
+    assert "server_down" not in capsys.readouterr().out
+
+
+def test_stopping_ends_what_is_asked_at_once(start: Starts, drive: Drives) -> None:
+    end = threading.Event()
+    twin = start(answer=lambda: (200 if end.wait(20) else 500, completion()))
+    engine = drive(twin)
+
+    with ThreadPoolExecutor(1) as threads:
+        asked = threads.submit(ask, engine)
+        wait_for(lambda: bool(twin.asked), "it to arrive")
+        started = time.monotonic()
+        engine.stop()
+        error = asked.exception()
+        took_s = time.monotonic() - started
+        end.set()
+
+    assert isinstance(error, EngineUnavailable)
+    assert took_s < 1
 
 
 @pytest.mark.parametrize(

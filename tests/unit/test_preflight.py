@@ -17,7 +17,7 @@ from tests.conftest import REPOSITORY
 from tests.tekken import write_tokenizer
 from worker.cli.main import app
 from worker.engine import preflight
-from worker.engine.arguments import engine_arguments
+from worker.engine.arguments import engine_arguments, serve_command
 from worker.engine.attention import TRITON, attention_backend
 from worker.engine.checkpoint import Checkpoint
 from worker.engine.machine import Machine, has_flashinfers_kernels
@@ -76,7 +76,7 @@ def checked(nemo: Path, machine: Machine = ADA, **changes: Any) -> dict[str, str
     [
         (ADA, "nemo-awq-32k", []),
         (ADA, "nemo-awq-128k", []),
-        (ADA, "nemo-fp8-128k", ["memory"]),  # 24.7 of 23.9 GB
+        (ADA, "nemo-fp8-128k", ["memory"]),  # 26.0 of 23.9 GB
         (AMPERE, "nemo-awq-32k", ["attention"]),  # nothing there reads an FP8 cache
         (AMPERE_WITH_NVCC, "nemo-awq-32k", []),
         (PASCAL, "nemo-awq-32k", ["kernel", "attention"]),
@@ -109,6 +109,13 @@ def test_what_cannot_be_compiled_is_not_taken(
     profile = load_profile("nemo-awq-32k").model_copy(update={"kv_cache_dtype": cache})
 
     assert attention_backend(profile, machine) == takes
+
+
+def test_a_profile_may_name_its_attention() -> None:
+    own = load_profile("nemo-awq-32k").model_copy(update={"attention_backend": "FLASHINFER"})
+
+    assert attention_backend(own, ADA) == "FLASHINFER"
+    assert "--attention-backend FLASHINFER" in serve_command(own)
 
 
 def test_vllm_has_the_attention_that_is_asked_for() -> None:

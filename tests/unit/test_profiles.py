@@ -148,12 +148,8 @@ def test_beside_a_card_torch_computes_with_one_thread(
     assert threads(nemo, "nowhere") is None
 
 
-def test_beside_a_card_no_sampler_has_to_be_compiled(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "version").touch()
-    monkeypatch.setattr(told, "NVIDIA_DRIVER", tmp_path / "version")
-
+def test_no_sampler_has_to_be_compiled() -> None:
+    """A card may be there without the driver's file, as in WSL."""
     assert environment(load_profile("nemo-awq-32k"))["VLLM_USE_FLASHINFER_SAMPLER"] == "0"
 
 

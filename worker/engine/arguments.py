@@ -31,7 +31,7 @@ def engine_arguments(profile: Profile, attention: str | None = None) -> dict[str
         "block_size": profile.block_size,
         "enable_chunked_prefill": profile.enable_chunked_prefill,
         "enforce_eager": profile.enforce_eager,
-        "attention_backend": attention,
+        "attention_backend": attention or profile.attention_backend,
         "scheduling_policy": "priority",
         "distributed_executor_backend": "uni",
         "structured_outputs_config": {"backend": "xgrammar"},

@@ -18,6 +18,8 @@ TRITON_READS_FP8 = 89
 
 def attention_backend(profile: Profile, machine: Machine) -> str | None:
     """vLLM's name of the kernels to take; None: those that it chooses itself."""
+    if profile.attention_backend:
+        return profile.attention_backend
     if machine.capability is None or machine.compiles:
         return None
     needs_flashinfer = machine.capability in BLACKWELL or (

@@ -116,6 +116,6 @@ def downloaded(profile: Profile) -> Path:
         raise no_folder from error
     except LocalEntryNotFoundError as error:
         raise NotDownloaded(
-            f"{profile.model} is not on this machine: `hf download {profile.model}`, or name a "
-            "folder as `model` in the profile"
+            f"{profile.model} is not on this machine: `hf download {profile.model}` (a gated one "
+            "wants HF_TOKEN), or name a folder as `model` in the profile"
         ) from error

@@ -81,6 +81,9 @@ def under(row: int, request: "Request") -> Row:
 def bring_masks() -> None:
     """On a CPU have vLLM do as above, before it imports what masks; else nothing."""
     from vllm.platforms import current_platform  # noqa: PLC0415  # only engines have vLLM
+
+    if not current_platform.is_cpu():
+        return  # another version of vLLM may run there, with other names for these
     from vllm.v1.sample.sampler import Sampler  # noqa: PLC0415
     from vllm.v1.structured_output import (  # noqa: PLC0415
         StructuredOutputManager,
@@ -88,13 +91,12 @@ def bring_masks() -> None:
         utils,
     )
 
-    if current_platform.is_cpu():
-        backend_xgrammar.XgrammarGrammar = AheadGrammar  # type: ignore[misc]
-        StructuredOutputManager.grammar_bitmask = constraining(  # type: ignore[method-assign]
-            StructuredOutputManager.grammar_bitmask
-        )
-        utils.apply_grammar_bitmask = holding(utils.apply_grammar_bitmask)
-        Sampler.forward = choosing(Sampler.forward)  # type: ignore[method-assign]
+    backend_xgrammar.XgrammarGrammar = AheadGrammar  # type: ignore[misc]
+    StructuredOutputManager.grammar_bitmask = constraining(  # type: ignore[method-assign]
+        StructuredOutputManager.grammar_bitmask
+    )
+    utils.apply_grammar_bitmask = holding(utils.apply_grammar_bitmask)
+    Sampler.forward = choosing(Sampler.forward)  # type: ignore[method-assign]
 
 
 def constraining(find_masks: Callable[..., Any]) -> Callable[..., Any]:

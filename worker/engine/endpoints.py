@@ -3,10 +3,13 @@
 Knows nothing of prompts and answers.
 """
 
+import socket
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Any
+from weakref import WeakSet
 
 import httpx
 
@@ -17,6 +20,9 @@ from worker.errors import EngineUnavailable, SettingsError
 log = logs.get(__name__)
 
 LOOK_S, LOOK_TIMEOUT_S = 1.0, 5.0
+MOST_MISSES = 2
+"""Looks in a row that a server may not answer in time, when no request of ours has failed."""
+CONNECTED = {"connection.connect_tcp.complete", "connection.start_tls.complete"}
 LIMITS = httpx.Limits(max_connections=256, keepalive_expiry=2.0)
 """A server closes a connection that nobody has used for five seconds: we must be sooner, or a
 request meets one that has just been closed."""
@@ -39,8 +45,10 @@ class Endpoint:
     served: Served | None = None
     is_up: bool = False
     running: int = 0
+    misses: int = 0
     refused: str = ""
     """Why it gets nothing though it answers."""
+    _lines: "WeakSet[socket.socket]" = field(default_factory=WeakSet)
 
     @property
     def url(self) -> str:
@@ -49,6 +57,23 @@ class Endpoint:
     def forget(self) -> None:
         """Another server may have come to this address: it gets nothing until it was looked at."""
         self.is_up, self.served = False, None
+
+    def post(self, path: str, body: dict[str, Any], *, timeout: httpx.Timeout) -> httpx.Response:
+        return self.http.post(path, json=body, timeout=timeout, extensions={"trace": self._note})
+
+    def close(self) -> None:
+        """End what is being asked at once: closing alone does not wake a thread that waits."""
+        for line in list(self._lines):
+            with suppress(OSError):  # it is closed already
+                line.shutdown(socket.SHUT_RDWR)
+        self.http.close()
+
+    def still_answers(self) -> bool:
+        """After a failure: one that does not answer gets nothing until `look` has found it well."""
+        if self.answers():
+            return True
+        self.is_up = False
+        return False
 
     def answers(self) -> bool:
         try:
@@ -92,6 +117,11 @@ class Endpoint:
                 f"{profile.model}: set TRIAGE_PROFILE to that model's"
             )
         self.served, self.is_up, self.refused = found, True, ""
+
+    def _note(self, event: str, info: dict[str, Any]) -> None:
+        """httpx tells what becomes of a request; here, over which connection it goes."""
+        if event in CONNECTED:
+            self._lines.add(info["return_value"].get_extra_info("socket"))
 
     def _silent(self, why: str) -> EngineUnavailable:
         return EngineUnavailable(
@@ -146,7 +176,7 @@ class Endpoints:
     def close(self) -> None:
         self._is_closing.set()
         for endpoint in self._all:
-            endpoint.http.close()
+            endpoint.close()
 
     def _look_at_all(self) -> str:
         """The version of vLLM of the first that answers."""
@@ -165,12 +195,20 @@ class Endpoints:
         """Notice servers that go, and those that come, which may be others than before."""
         while not self._is_closing.wait(LOOK_S):
             for endpoint in self._all:
-                if not endpoint.answers():
-                    if endpoint.is_up and not self._is_closing.is_set():
-                        log.warning("server_down", url=endpoint.url)
-                    endpoint.is_up = False
-                elif not endpoint.is_up:
-                    self._welcome(endpoint)
+                if endpoint.answers():
+                    endpoint.misses = 0
+                    if not endpoint.is_up:
+                        self._welcome(endpoint)
+                else:
+                    self._miss(endpoint)
+
+    def _miss(self, endpoint: Endpoint) -> None:
+        endpoint.misses += 1
+        if endpoint.misses < MOST_MISSES or self._is_closing.is_set():
+            return
+        if endpoint.is_up:
+            log.warning("server_down", url=endpoint.url)
+        endpoint.is_up = False
 
     def _welcome(self, endpoint: Endpoint) -> None:
         try:

@@ -2,13 +2,6 @@
 
 from worker.engine.profiles import NVIDIA_DRIVER, Profile
 
-BESIDE_A_CARD = {
-    # Torch's other threads would wait without sleeping (docs/decisions/beside-a-card.md).
-    "OMP_NUM_THREADS": "1",
-    # It is compiled when the engine starts, and we draw nothing (docs/decisions/without-nvcc.md).
-    "VLLM_USE_FLASHINFER_SAMPLER": "0",
-}
-
 
 def environment(profile: Profile) -> dict[str, str]:
     """What vLLM reads from the environment; it must be set before vLLM is imported."""
@@ -18,6 +11,9 @@ def environment(profile: Profile) -> dict[str, str]:
         "VLLM_LOGGING_STREAM": "ext://sys.stderr",  # standard output is for what was asked for
         # xgrammar asks for CUDA when it is imported; in a child forked after that CUDA is unusable.
         "VLLM_WORKER_MULTIPROC_METHOD": "spawn",
-        **(BESIDE_A_CARD if NVIDIA_DRIVER.exists() else {}),
+        # It would be compiled when the engine starts on a card (docs/decisions/without-nvcc.md).
+        "VLLM_USE_FLASHINFER_SAMPLER": "0",
+        # Torch's other threads would wait without sleeping (docs/decisions/beside-a-card.md).
+        **({"OMP_NUM_THREADS": "1"} if NVIDIA_DRIVER.exists() else {}),
         **profile.environment,
     }

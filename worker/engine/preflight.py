@@ -93,13 +93,14 @@ def kernel(profile: Profile, machine: Machine) -> Seen:
 
 
 def attention(profile: Profile, machine: Machine) -> Seen:
-    if attention_backend(profile, machine) != TRITON:
-        return Seen("attention", "vLLM's own choice")
-    found = "by Triton: FlashInfer, which vLLM would take, needs nvcc and ninja to compile"
+    taken = attention_backend(profile, machine)
+    if taken != TRITON:
+        return Seen("attention", taken or "vLLM's own choice")
+    found = f"{TRITON}: FlashInfer, which vLLM would take, needs a CUDA toolkit to compile"
     is_read = not has_fp8_cache(profile) or (machine.capability or 0) >= TRITON_READS_FP8
     fix = (
-        f"Triton reads no FP8 cache on {machine.device}: install CUDA's nvcc and ninja, or take a "
-        'profile of your own with kv_cache_dtype = "auto"'
+        f"Triton reads no FP8 cache on {machine.device}: install a CUDA toolkit, or take a profile "
+        'of your own with kv_cache_dtype = "auto"'
     )
     return Seen("attention", found, None if is_read else fix)
 

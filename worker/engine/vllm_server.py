@@ -35,8 +35,8 @@ AS_IDS = "token_id:"
 CONNECT_S = 5.0
 ANOTHER = {401, 403, 404}
 """It does not know our key, or this model: another server has come to this address."""
-AWAY = {502, 503, 504}
-"""A proxy's words for a server that is not there, and vLLM's while it starts or ends."""
+NOBODY_THERE = 503
+"""A proxy's word for having no server to send this to."""
 
 
 class ServerEngine:
@@ -94,12 +94,12 @@ class ServerEngine:
                 say.
         """
         try:
-            answer = endpoint.http.post(
-                "/v1/completions", json=body, timeout=httpx.Timeout(deadline_s, connect=CONNECT_S)
+            answer = endpoint.post(
+                "/v1/completions", body, timeout=httpx.Timeout(deadline_s, connect=CONNECT_S)
             )
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-            endpoint.is_up = False
-            raise EngineUnavailable(f"the server does not answer: {error}") from error
+            kind = AnswerLost if endpoint.still_answers() else EngineUnavailable
+            raise kind(f"the server does not answer: {error}") from error
         except httpx.TimeoutException as error:
             raise DeadlineExceeded(
                 f"no answer within {deadline_s:g} s; raise TRIAGE_DEADLINE_S or add a server"
@@ -156,18 +156,16 @@ def refusal(endpoint: Endpoint, answer: httpx.Response) -> Exception:
     if answer.status_code in ANOTHER:
         endpoint.forget()
         return EngineUnavailable(said)
-    if answer.status_code in AWAY:
-        endpoint.is_up = endpoint.answers()
-        return EngineUnavailable(said)
     if answer.is_client_error and answer.status_code != httpx.codes.TOO_MANY_REQUESTS:
         return RequestRefused(f"the server refused the request: {said}")
+    if answer.status_code == NOBODY_THERE and not endpoint.still_answers():
+        return EngineUnavailable(said)
     return lost(endpoint, said)
 
 
 def lost(endpoint: Endpoint, how: str) -> Exception:
     """An answer that did not come: from a server that lives, or from one that died over it."""
-    endpoint.is_up = endpoint.answers()
-    return AnswerLost(how) if endpoint.is_up else EngineCrashed(how)
+    return AnswerLost(how) if endpoint.still_answers() else EngineCrashed(how)
 
 
 def id_of(token: str) -> int:

@@ -61,6 +61,9 @@ class Profile(BaseModel):
     size: Size | None = Field(None, description="For the memory it takes; None where any has it.")
     sampling: Sampling
     load_format: str | None = Field(None, description="`dummy`: random weights, for a measurement.")
+    attention_backend: str | None = Field(
+        None, description="vLLM's name for it; None: what is right for the card."
+    )
     environment: dict[str, str] = Field(default_factory=dict)
 
     @property
