@@ -12,7 +12,8 @@
     │   ├── EngineUnavailable     the engine is down or stopping; the ticket has no part in it
     │   ├── EngineCrashed         the engine died while it worked on this ticket, and others
     │   ├── AnswerLost            the engine lives, but this answer did not arrive
-    │   └── DeadlineExceeded      the engine took longer than the ticket may wait
+    │   ├── DeadlineExceeded      the engine took longer than the ticket may wait
+    │   └── DeskUnknown           this worker cannot make the desk that a replay wants
     ├── OutletError               a helpdesk's API did not take what we wrote back
     │   ├── OutletBusy            it asks to wait; says how long
     │   ├── OutletUnavailable     it is away, or does not know us: a later try may help
@@ -93,6 +94,10 @@ class AnswerLost(Retryable):
 
 class DeadlineExceeded(Retryable):
     """The engine took longer than the ticket may wait; its request has been aborted."""
+
+
+class DeskUnknown(Retryable):
+    """This worker cannot make the desk that a replay wants; one of another version may."""
 
 
 class Hopeless(TriageError):

@@ -71,6 +71,10 @@ class Broker:
                     self._taken.append((kwargs["ticket_id"], name))
         return self._taken
 
+    def lose_one(self, name: str) -> None:
+        with self.app.connection_for_read() as connection:
+            assert self.app.amqp.queues[name](connection.default_channel).get(no_ack=True)
+
 
 @pytest.fixture
 def broker() -> Broker:

@@ -329,6 +329,22 @@ def test_a_message_the_broker_lost_is_sent_again_once_its_queue_is_empty(
     assert broker.sent == [(ticket_id, Queue.LIVE)] * 2
 
 
+def test_a_queue_that_nobody_serves_is_not_filled_with_the_same_again(
+    sessions: Sessions, broker: Broker, publisher: Publisher, receive: Receive
+) -> None:
+    publisher.announce([(receive(str(number)), Queue.LIVE) for number in range(3)])
+    with transaction(sessions) as session:
+        session.execute(text("update tickets set announced_at = now() - interval '2 hours'"))
+
+    sweep(sessions, publisher).once()
+    while_all_are_there = publisher.depths()[Queue.LIVE]
+    broker.lose_one(Queue.LIVE)
+    sweep(sessions, publisher).once()
+
+    assert while_all_are_there == 3
+    assert publisher.depths()[Queue.LIVE] == 2 + 3  # nobody knows which was lost
+
+
 def test_the_sweep_leaves_a_ticket_alone_that_the_gateway_is_about_to_announce(
     sessions: Sessions, broker: Broker, publisher: Publisher, receive: Receive
 ) -> None:

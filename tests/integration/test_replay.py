@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select, text
+from sqlalchemy import select, text, update
 from typer.testing import Result
 
 from schemas.reply import LABELS
@@ -27,12 +27,13 @@ from worker.dispatch.sweep import Sweep
 from worker.dispatch.tasks import triage_one
 from worker.engine.contract import Identity, Prompt
 from worker.engine.scripted import ScriptedEngine
-from worker.errors import EngineCrashed, TriageError
+from worker.errors import EngineCrashed, EngineUnavailable, TriageError
 from worker.replay import begin as beginning
 from worker.replay.select import chosen
 from worker.tickets import read, store
 from worker.tickets.rows import Act, Attempt, Replay, Reply, Rerun, Ticket, Writeback
 from worker.tickets.states import Outcome, Queue, State
+from worker.tickets.store.among import among
 
 Receive = Callable[..., int]
 MakeRuntime = Callable[..., Runtime]
@@ -227,6 +228,7 @@ def test_promotion_leaves_what_people_or_the_helpdesk_did_since_and_says_which(
         triage("replay", "promote", 2, "--all", "--by", "Ana")
     triage("correct", 1, "category=returns", "--by", "Ana")
     receive("edited", body=f"{GERMAN_BODY} Bitte schnell!", delivery_key="d-2")
+    receive("free", body="[ticket-triage 4]", delivery_key="d-3", ignore_reason="our own note")
 
     done = triage("replay", "promote", 1, "--all", "--by", "Ana")
 
@@ -461,6 +463,77 @@ def test_a_cancelled_replay_is_over_and_its_tickets_are_free(
     assert (cancelled.exit_code, again.exit_code) == (0, 0)
     assert "is cancelled: nothing is left of it" in str(resumed.exception)
     assert [one["state"] for one in said(triage, "replay", "list")] == ["done", "cancelled"]
+
+
+def test_cancelling_frees_what_is_in_work_too(
+    sessions: Sessions, triage: Triage, replied: int, runtime: MakeRuntime, working: Working
+) -> None:
+    serve(sessions)
+    begin(sessions)
+
+    def cancelled_meanwhile(_: Prompt) -> str:
+        triage("replay", "cancel", 1, "--by", "Ana")
+        raise EngineUnavailable("the engine was stopped")
+
+    triage_one(replied, runtime(ScriptedEngine(cancelled_meanwhile)))
+    ended = one(sessions, Rerun)
+    with working():
+        again = triage("replay", "run", "--by", "Ana")
+
+    assert (ended.state, ended.claimed_by) == (State.IGNORED, None)
+    assert again.exit_code == 0, again.output
+
+
+def test_a_rerun_for_one_profile_is_shortened_not_moved_to_workers_of_another(
+    sessions: Sessions, replied: int, runtime: MakeRuntime
+) -> None:
+    serve(sessions, "scripted")
+    serve(sessions, "other", Queue.LONG)
+    begin(sessions, profile="scripted")
+    with transaction(sessions) as session:
+        session.execute(update(Ticket).values(body="Wo bleibt meine Bestellung? " * 6000))
+
+    triage_one(replied, runtime(ScriptedEngine(lambda _: BETTER)))
+
+    assert (one(sessions, Rerun).queue, one(sessions, Rerun).state) == (
+        Queue.REPLAY, State.NEEDS_HUMAN,
+    )  # fmt: skip
+
+
+def test_a_desk_that_this_worker_cannot_make_is_a_failed_try_that_says_so(
+    sessions: Sessions, replied: int, runtime: MakeRuntime
+) -> None:
+    serve(sessions)
+    begin(sessions, prompt_version="of-tomorrow")
+
+    triage_one(replied, runtime())
+
+    rerun = one(sessions, Rerun)
+    assert (rerun.state, rerun.failures) == (State.RECEIVED, 1)
+    assert "of-tomorrow" in (rerun.reason or "")
+    with transaction(sessions) as session:
+        tried = session.scalars(select(Attempt).where(Attempt.replay_id.is_not(None))).one()
+    assert (tried.error, tried.prompt_version) == ("DeskUnknown", None)
+
+
+def test_more_tickets_than_a_statement_has_parameters_are_promoted_and_brought_back(
+    sessions: Sessions, replied: int
+) -> None:
+    many = range(replied + 1, replied + 70_000)
+
+    with transaction(sessions) as session:
+        replay_id = beginning_of_nothing(session)
+        done = store.promote(session, replay_id, [*many], by="Ana", reason=None)
+        undone = store.undo_promotion(session, replay_id, [*many], by="Ana", reason=None)
+        erased = store.erase(session, among(Ticket.id, many))
+
+    assert (done.ticket_ids, undone.ticket_ids, erased["tickets"]) == ([], [], 0)
+
+
+def beginning_of_nothing(session: Any) -> int:
+    session.add(replay := Replay(state="done", actor="Ana", selection={}, as_it_was=False))
+    session.flush()
+    return replay.id
 
 
 def test_two_replays_never_hold_one_ticket(

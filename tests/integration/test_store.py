@@ -90,6 +90,25 @@ def test_an_ignored_message_is_kept_and_never_claimed(sessions: Sessions) -> Non
     assert ticket(sessions, received.ticket_id).state == State.IGNORED
 
 
+def test_an_ignored_event_with_the_tickets_text_does_not_take_its_place(sessions: Sessions) -> None:
+    """A label set on a ticket brings its text along, perhaps before the ticket itself has come."""
+    label = deliver(sessions, ignore_reason="no message: update", delivery_key="label")
+    found_missing = known(sessions)
+    opened = deliver(sessions, delivery_key="opened")
+    again = deliver(sessions, ignore_reason="no message: update", delivery_key="again")
+
+    assert found_missing == {}
+    assert opened.is_new
+    assert (again.is_new, again.ticket_id) == (False, label.ticket_id)
+    assert known(sessions) == {"1": opened.ticket_id}
+    assert ticket(sessions, opened.ticket_id).state == State.RECEIVED
+
+
+def known(sessions: Sessions) -> dict[str, int]:
+    with transaction(sessions) as session:
+        return store.known(session, "generic", ["1"])
+
+
 def test_a_ticket_claimed_by_sixteen_threads_is_claimed_once(
     sessions: Sessions, receive: Receive
 ) -> None:

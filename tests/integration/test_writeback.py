@@ -102,11 +102,12 @@ def test_what_needs_a_person_and_what_no_source_wants_stays_here(
     assert ledger(sessions) == []
 
 
+@pytest.mark.parametrize("public", [False, True])
 def test_a_worker_that_dies_between_writing_and_noting_it_doubles_nothing(
-    sessions: Sessions, twin: Twin, way: Way, replied: Replied
+    sessions: Sessions, twin: Twin, way: Way, replied: Replied, *, public: bool
 ) -> None:
     ticket, _ = replied()
-    back = WriteBack(sessions, "zendesk", way)
+    back = WriteBack(sessions, "zendesk", replace(way, public=public))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(store, "end_write_back", died)
         with pytest.raises(SystemExit):
@@ -117,6 +118,7 @@ def test_a_worker_that_dies_between_writing_and_noting_it_doubles_nothing(
     back.once()
 
     assert len(notes(ticket)) == 1
+    assert ticket.said[-1].public is public
     assert ledger(sessions) == [("done", 2, None)]
 
 
@@ -245,6 +247,19 @@ def test_an_answer_that_nobody_expected_is_tried_again_and_ends_nothing(
     assert WriteBack(sessions, "zendesk", Way(Odd(), fields={})).once() == 0
 
     assert ledger(sessions) == [("waiting", 1, "unexpected KeyError: see the log")]
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_thread_that_ends_ends_all_so_that_they_are_started_again(
+    sessions: Sessions, way: Way
+) -> None:
+    with transaction(sessions) as session:
+        session.execute(text("alter table writebacks rename to writebacks_gone"))
+    try:
+        assert not run_all(sessions, {"zendesk": way}, threading.Event().wait)
+    finally:
+        with transaction(sessions) as session:
+            session.execute(text("alter table writebacks_gone rename to writebacks"))
 
 
 def test_one_helpdesk_that_hangs_delays_no_other(

@@ -32,6 +32,7 @@ def run(
         compose.stop_on_eof()
     ways = compose.make_ways(settings)
     sessions = compose.open_database(settings, pool_size=len(ways) + 1)
+    compose.require_schema(sessions)
     if once:
         for source, way in ways.items():
             one = WriteBack(sessions, source, way)
@@ -39,7 +40,8 @@ def run(
                 pass
         return
     metrics.serve(settings.metrics_host, settings.writeback_metrics_port)
-    run_all(sessions, ways, compose.until_signalled())
+    if not run_all(sessions, ways, compose.until_signalled()):
+        raise typer.Exit(1)
 
 
 @app.command("list")

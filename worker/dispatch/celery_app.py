@@ -44,6 +44,7 @@ def make_app(settings: Settings) -> Celery:
         worker_redirect_stdouts=False,
         worker_send_task_events=False,
         broker_connection_retry_on_startup=True,
+        broker_channel_error_retry=True,  # as when a message was held for half an hour
         broker_connection_timeout=4,
         broker_transport_options=redis_options(settings) if is_redis else AMQP_OPTIONS,
         task_publish_retry=True,

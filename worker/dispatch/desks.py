@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from schemas.taxonomy import Taxonomy
 from schemas.ticket import desk_of
 from worker.engine.grammar import reply_grammar
+from worker.errors import DeskUnknown
 from worker.tickets import store
 from worker.tickets.store import AsItWas, Claim, Setting
 from worker.triage import prompts
@@ -37,7 +38,11 @@ class Desks:
         self._changed: dict[Hashable, Desk] = {}
 
     def of(self, claim: Claim) -> Desk:
-        """The desk that a claim is triaged for."""
+        """The desk that a claim is triaged for.
+
+        Raises:
+            DeskUnknown: a replay wants a prompt or a taxonomy that this version has not.
+        """
         name = desk_of(claim.source)
         desk = self._named.get(name, self.own)
         if claim.setting:
@@ -51,7 +56,10 @@ class Desks:
     def _as_wanted(self, name: str, desk: Desk, setting: Setting) -> Desk:
         key = (name, setting.key)
         if key not in self._changed:
-            self._changed[key] = changed(desk, setting)
+            try:
+                self._changed[key] = changed(desk, setting)
+            except (OSError, ValueError) as error:
+                raise DeskUnknown(f"this worker cannot ask as the replay wants: {error}") from error
         return self._changed[key]
 
 

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from worker import logs, metrics
 from worker.dispatch.runtime import Runtime
-from worker.errors import EngineCrashed, PromptTooLong
+from worker.errors import DeskUnknown, EngineCrashed, PromptTooLong
 from worker.tickets import store
 from worker.tickets.states import Outcome, Queue, State
 from worker.tickets.store import Claim, Result
@@ -125,7 +125,7 @@ def attempt_columns(claim: Claim, triaged: Triaged, run: Runtime) -> dict[str, A
 def columns_without_output(
     claim: Claim, run: Runtime, error: Exception | None = None
 ) -> dict[str, Any]:
-    identity, desk = run.engine.identity, run.desks.of(claim)
+    identity = run.engine.identity
     return {
         "error": type(error).__name__ if error else None,
         "queue_ms": claim.waited_ms,
@@ -134,6 +134,16 @@ def columns_without_output(
         "quantization": identity.quantization,
         "engine_version": identity.engine_version,
         "hardware": identity.hardware,
+        **desk_columns(claim, run, error),
+    }
+
+
+def desk_columns(claim: Claim, run: Runtime, error: Exception | None) -> dict[str, Any]:
+    """Nothing, if what went wrong is that this worker can make no such desk."""
+    if isinstance(error, DeskUnknown):
+        return {}
+    desk = run.desks.of(claim)
+    return {
         "desk_sha256": desk.sha256,
         "prompt_version": desk.prompt_version,
         "grammar_hash": desk.grammar.sha256,

@@ -1,7 +1,7 @@
 """Finds rows the queue forgot and nudges again: what makes a lost message cost only seconds."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
@@ -9,7 +9,6 @@ from sqlalchemy.orm import Session
 from worker import logs
 from worker.database import UNAVAILABLE, Sessions, reason, transaction
 from worker.dispatch.publish import BROKER_DOWN, Publisher
-from worker.settings import QUEUES
 from worker.tickets import store
 
 log = logs.get(__name__)
@@ -19,7 +18,8 @@ UNANNOUNCED_S = 10.0
 OVERDUE_S = 30.0
 """Announced this long ago, still waiting and its queue empty: the broker lost the message."""
 LOST_S = 3600.0
-"""Announced this long ago, it is announced again even though its queue still has messages."""
+"""Announced this long ago, it is announced again even though its queue still has messages, unless
+it has one for each ticket that waits."""
 UNSERVED_S = 900.0
 """So long a ticket waits for a worker with room for it to come back; then it is shortened."""
 COUNT_DAYS_S = 600.0
@@ -66,7 +66,8 @@ class Sweep:
 
     def _sweep(self) -> Swept | None:
         freed: list[int] = []
-        empty = self._empty_queues()
+        depths = self._depths()
+        empty = {queue for queue, count in depths.items() if count == 0}
         with transaction(self._sessions) as session:
             if not store.is_ours(session):
                 return None
@@ -79,7 +80,7 @@ class Sweep:
                     session, older_than_s=OVERDUE_S, queues=empty, limit=BATCH
                 ),
                 *store.announced_long_ago(
-                    session, older_than_s=LOST_S, queues=set(QUEUES) - empty, limit=BATCH
+                    session, older_than_s=LOST_S, queues=short(session, depths) - empty, limit=BATCH
                 ),
             ]
             self._count_days(session)
@@ -94,9 +95,15 @@ class Sweep:
             store.count_days(session)
             self._counts_days_from = time.monotonic() + COUNT_DAYS_S
 
-    def _empty_queues(self) -> set[str]:
+    def _depths(self) -> dict[str, int]:
         try:
-            return {queue for queue, count in self._publisher.depths().items() if count == 0}
+            return self._publisher.depths()
         except BROKER_DOWN as error:
             log.warning("broker_unreachable", error=str(error))
-            return set()
+            return {}
+
+
+def short(session: Session, depths: Mapping[str, int]) -> set[str]:
+    """The queues with fewer messages than tickets that were announced and wait."""
+    waiting = store.announced_counts(session)
+    return {queue for queue, depth in depths.items() if depth < waiting.get(queue, 0)}

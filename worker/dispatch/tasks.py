@@ -174,8 +174,12 @@ def triage(claim: Claim, run: Runtime) -> Triaged:
     try:
         return look(shortens=False)
     except PromptTooLong:
-        if claim.queue != Queue.LONG and run.in_postgres(
-            partial(store.is_served, queue=Queue.LONG)
-        ):
+        if may_move(claim) and run.in_postgres(partial(store.is_served, queue=Queue.LONG)):
             raise
         return look(shortens=True)
+
+
+def may_move(claim: Claim) -> bool:
+    """A rerun for one profile stays: on another queue no worker of that profile would take it."""
+    is_bound = claim.setting is not None and claim.setting.profile is not None
+    return claim.queue != Queue.LONG and not is_bound

@@ -91,6 +91,8 @@ class WriteBack:
             return self._end(job, "skipped", reason="the ticket shows another reply now")
         draft = self._draft(job)
         remote = self._way.outlet.look(draft.external_id, draft.marker)
+        if draft.public and remote.ours:  # it was sent before; for the helpdesk that is an answer
+            return self._end(job, "done", remote_id=remote.ours)
         if remote.touched:
             return self._end(job, "skipped", reason="a person has answered meanwhile")
         remote_id = self._way.outlet.write(draft, remote)
@@ -128,8 +130,11 @@ def pause_s(job: Job, error: OutletError) -> float:
     return longest * random.uniform(0.5, 1.0)
 
 
-def run_all(sessions: Sessions, ways: Mapping[str, Way], stopped: Callable[[float], bool]) -> None:
-    """Write back for every source, each in its thread, until `stopped` says so."""
+def run_all(sessions: Sessions, ways: Mapping[str, Way], stopped: Callable[[float], bool]) -> bool:
+    """Write back for every source, each in its thread, until `stopped` says so.
+
+    False if a thread ended before, by what nobody expected: then all do, to be started again.
+    """
     ending = threading.Event()
     threads = [
         threading.Thread(
@@ -139,8 +144,9 @@ def run_all(sessions: Sessions, ways: Mapping[str, Way], stopped: Callable[[floa
     ]
     for thread in threads:
         thread.start()
-    while not stopped(LOOK_S):
+    while (all_live := all(one.is_alive() for one in threads)) and not stopped(LOOK_S):
         pass
     ending.set()
     for thread in threads:
         thread.join()
+    return all_live

@@ -14,20 +14,19 @@ from sqlalchemy import (
     Select,
     Text,
     bindparam,
-    cast,
     column,
     exists,
     func,
     select,
     table,
 )
-from sqlalchemy.dialects.postgresql import ARRAY, BIGINT
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from schemas.selection import Selection
 from worker.errors import TriageError
 from worker.tickets.rows import Attempt, Correction, Reply, Ticket
 from worker.tickets.states import State
+from worker.tickets.store.among import among
 
 EXAMPLES, SAMPLED = 5, 200
 """How many tickets a plan shows, and from how many it estimates tokens and time."""
@@ -113,7 +112,7 @@ def conditions(selection: Selection) -> list[ColumnElement[bool]]:
     if selection.until:
         given.append(Ticket.received_at < selection.until)
     if selection.ids is not None:
-        given.append(Ticket.id == func.any(cast(list(selection.ids), ARRAY(BIGINT))))
+        given.append(among(Ticket.id, selection.ids))
     if selection.corrected is not None:
         corrected = Ticket.id.in_(select(Correction.ticket_id))
         given.append(corrected if selection.corrected else ~corrected)

@@ -60,6 +60,7 @@ from worker.tickets.store.settings import (
     keep_desk,
 )
 from worker.tickets.store.sweeping import (
+    announced_counts,
     announced_long_ago,
     count_days,
     free_expired,
@@ -101,6 +102,7 @@ __all__ = [
     "act",
     "announce_again",
     "announced",
+    "announced_counts",
     "announced_long_ago",
     "begin_replay",
     "change_replay",

@@ -9,11 +9,12 @@ bring the text back.
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, case, func, or_, select, update
+from sqlalchemy import ColumnElement, case, func, or_, select, text, update
 from sqlalchemy.orm import Session
 
 from worker.tickets.rows import Act, Attempt, Correction, Finding, Reply, Rerun, Ticket
 from worker.tickets.states import FINAL, State
+from worker.tickets.store.among import among
 
 ERASED = "(erased)"
 TEXTS = ("summary", "reply")
@@ -25,31 +26,32 @@ def erase(session: Session, which: ColumnElement[bool]) -> dict[str, int]:
 
     One that waits or is in work is ended as ignored: a worker that holds it has lost its claim.
     """
+    session.execute(text("set local statement_timeout = 0"))  # years of tickets may take a minute
     ids = session.scalars(
         select(Ticket.id).where(which, Ticket.erased_at.is_(None)).with_for_update()
     ).all()
-    attempts = select(Attempt.id).where(Attempt.ticket_id.in_(ids))
+    attempts = select(Attempt.id).where(among(Attempt.ticket_id, ids))
     counts = {
-        "attempts": changed(session, update(Attempt).where(Attempt.ticket_id.in_(ids)).values(
+        "attempts": changed(session, update(Attempt).where(among(Attempt.ticket_id, ids)).values(
             raw_output=None)),
-        "replies": changed(session, update(Reply).where(Reply.ticket_id.in_(ids)).values(
+        "replies": changed(session, update(Reply).where(among(Reply.ticket_id, ids)).values(
             summary=ERASED, reply=ERASED, entities=[])),
         "findings": changed(session, update(Finding).where(Finding.attempt_id.in_(attempts)).values(
             detail=ERASED)),
         "corrections": changed(session, update(Correction).where(
-            Correction.ticket_id.in_(ids), or_(Correction.field.in_(TEXTS),
+            among(Correction.ticket_id, ids), or_(Correction.field.in_(TEXTS),
             Correction.note.is_not(None))).values(erased_correction())),
     }  # fmt: skip
-    session.execute(update(Act).where(Act.ticket_id.in_(ids)).values(reason=None))
+    session.execute(update(Act).where(among(Act.ticket_id, ids)).values(reason=None))
     for way, ticket_id in ((Ticket, Ticket.id), (Rerun, Rerun.ticket_id)):
         session.execute(
             update(way)
-            .where(ticket_id.in_(ids), way.state.not_in(FINAL))
+            .where(among(ticket_id, ids), way.state.not_in(FINAL))
             .values(state=State.IGNORED, reason="erased", claimed_by=None, claimed_until=None)
         )
     session.execute(
         update(Ticket)
-        .where(Ticket.id.in_(ids))
+        .where(among(Ticket.id, ids))
         .values(subject="", body="", cut="", requester=None, erased_at=func.now())
     )
     return {"tickets": len(ids), **counts}

@@ -172,10 +172,15 @@ def insert_deliveries(
 
 
 def known(session: Session, source: str, external_ids: Sequence[str]) -> dict[str, int]:
-    """Those of a source's tickets that are here already, each with an id of ours."""
+    """Those of a source's tickets of which a message is here already, each with an id of ours.
+
+    Of what was erased a message was here, though it is ignored now.
+    """
     rows = session.execute(
         select(Ticket.external_id, Ticket.id).where(
-            Ticket.source == source, Ticket.external_id.in_(external_ids)
+            Ticket.source == source,
+            Ticket.external_id.in_(external_ids),
+            (Ticket.state != State.IGNORED) | Ticket.erased_at.is_not(None),
         )
     )
     return dict(rows.all())

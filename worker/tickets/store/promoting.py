@@ -16,6 +16,7 @@ from sqlalchemy import (
     literal,
     null,
     select,
+    text,
     update,
 )
 from sqlalchemy.dialects.postgresql import JSONB
@@ -23,6 +24,7 @@ from sqlalchemy.orm import Session, aliased
 
 from worker.tickets.rows import Correction, Rerun, Ticket
 from worker.tickets.states import State
+from worker.tickets.store.among import among
 from worker.tickets.store.by_hand import act
 from worker.tickets.store.writebacks import order_write_backs
 
@@ -57,7 +59,7 @@ def promote(
         Rerun.reply_id.is_not(None),
         Rerun.state.in_([State.REPLIED, State.NEEDS_HUMAN]),
         Rerun.promoted_at.is_(None),
-        *among(ticket_ids),
+        *of_these(ticket_ids),
     ]
     seen = lock(session, candidates, why_not(Rerun.base_attempt_id))
     free = [ticket_id for ticket_id, why in seen if why is None]
@@ -68,13 +70,13 @@ def promote(
     theirs = (Rerun.replay_id == replay_id, Rerun.ticket_id == Ticket.id)
     session.execute(
         update(Rerun)
-        .where(*theirs, Ticket.id.in_(free))
+        .where(*theirs, among(Ticket.id, free))
         .values(promoted_at=func.now(), replaced=before)
         .execution_options(synchronize_session=False)
     )
     session.execute(
         update(Ticket)
-        .where(*theirs, Ticket.id.in_(free))
+        .where(*theirs, among(Ticket.id, free))
         .values(
             reply_id=Rerun.reply_id,
             attempt_id=Rerun.attempt_id,
@@ -100,7 +102,7 @@ def undo_promotion(
     candidates = [
         Rerun.replay_id == replay_id,
         Rerun.promoted_at.is_not(None),
-        *among(ticket_ids),
+        *of_these(ticket_ids),
     ]
     seen = lock(session, candidates, why_not(Rerun.attempt_id))
     free = [ticket_id for ticket_id, why in seen if why is None]
@@ -108,7 +110,7 @@ def undo_promotion(
     had = Rerun.replaced
     session.execute(
         update(Ticket)
-        .where(*theirs, Ticket.id.in_(free))
+        .where(*theirs, among(Ticket.id, free))
         .values(
             reply_id=had["reply_id"].as_integer(),
             attempt_id=had["attempt_id"].as_integer(),
@@ -120,21 +122,24 @@ def undo_promotion(
     )
     session.execute(
         update(Rerun)
-        .where(Rerun.replay_id == replay_id, Rerun.ticket_id.in_(free))
+        .where(Rerun.replay_id == replay_id, among(Rerun.ticket_id, free))
         .values(promoted_at=None, replaced=null())
     )
     return told(session, "replay undo", replay_id, seen, by=by, reason=reason)
 
 
-def among(ticket_ids: Sequence[int] | None) -> list[ColumnElement[bool]]:
-    return [] if ticket_ids is None else [Rerun.ticket_id.in_(ticket_ids)]
+def of_these(ticket_ids: Sequence[int] | None) -> list[ColumnElement[bool]]:
+    return [] if ticket_ids is None else [among(Rerun.ticket_id, ticket_ids)]
 
 
 def why_not(must_be_current: Any) -> ColumnElement[str | None]:
     """Why a ticket that should show the attempt `must_be_current` is left as it is, else None."""
     newer = aliased(Ticket)
     has_newer_message = exists().where(
-        newer.source == Ticket.source, newer.external_id == Ticket.external_id, newer.id > Ticket.id
+        newer.source == Ticket.source,
+        newer.external_id == Ticket.external_id,
+        newer.id > Ticket.id,
+        newer.state != State.IGNORED,  # such as the note that we wrote back
     )
     return case(
         (exists().where(Correction.ticket_id == Ticket.id), literal(CORRECTED)),
@@ -148,6 +153,7 @@ def lock(
     session: Session, candidates: Sequence[ColumnElement[bool]], why: ColumnElement[str | None]
 ) -> Sequence[tuple[int, str | None]]:
     """Each candidate's ticket, locked, with why it is left as it is."""
+    session.execute(text("set local statement_timeout = 0"))  # a million may take a minute
     rows = session.execute(
         select(Ticket.id, why)
         .join(Rerun, Rerun.ticket_id == Ticket.id)

@@ -131,6 +131,7 @@ def claim_rerun(
         as_it_was=setting_of(session, base.id) if replay.as_it_was else None,
         prompt_version=replay.prompt_version,
         taxonomy=replay.taxonomy,
+        profile=rerun.profile,
         faults=faults_before(session, ticket_id, base.replay_id, base.number)
         if replay.as_it_was
         else (),
@@ -220,11 +221,16 @@ def change_replay(
     ).scalar()
     if found is None:
         return False
-    if state == "cancelled":
+    if state == "cancelled":  # what is in work too: its worker has lost its claim
         session.execute(
             update(Rerun)
-            .where(Rerun.replay_id == replay_id, Rerun.state == State.RECEIVED)
-            .values(state=State.IGNORED, reason=f"cancelled by {by}")
+            .where(Rerun.replay_id == replay_id, Rerun.state.in_(OPEN))
+            .values(
+                state=State.IGNORED,
+                reason=f"cancelled by {by}",
+                claimed_by=None,
+                claimed_until=None,
+            )
         )
     if by is not None:
         act(session, f"replay {state}", by=by, reason=reason, result={"replay": replay_id})

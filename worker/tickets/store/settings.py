@@ -33,13 +33,15 @@ class AsItWas:
 class Setting:
     """What a replay asks with: all as it was, or some things otherwise. None: the worker's own.
 
-    `faults` are what that earlier attempt was asked to repair.
+    `faults` are what that earlier attempt was asked to repair. `profile` is the one that has to do
+    it; None: any.
     """
 
     replay_id: int | None = None
     as_it_was: AsItWas | None = None
     prompt_version: str | None = None
     taxonomy: Mapping[str, Any] | None = None
+    profile: str | None = None
     faults: tuple[str, ...] = ()
 
     @property

@@ -85,6 +85,16 @@ def announced_long_ago(
     return [(ticket_id, queue) for ticket_id, queue in rows]
 
 
+def announced_counts(session: Session) -> dict[str, int]:
+    """How many tickets were announced and still wait, by queue."""
+    rows = session.execute(
+        select(Ticket.queue, func.count())
+        .where(Ticket.state == State.RECEIVED, Ticket.announced_at.is_not(None))
+        .group_by(Ticket.queue)
+    )
+    return dict(rows.all())
+
+
 def free_expired(session: Session, *, max_crashes: int) -> list[int]:
     """Take back what a lease ran out for; after the last such end a person gets it.
 

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from schemas.reply import LABELS
 from worker.tickets.rows import Correction, Reply, Ticket, Writeback
 from worker.tickets.states import State
+from worker.tickets.store.among import among
 
 WAITING = "waiting"
 
@@ -50,7 +51,7 @@ def order_write_backs(
         order(
             session,
             Ticket.reply_id,
-            Ticket.id.in_(ticket_ids),
+            among(Ticket.id, ticket_ids),
             Ticket.source.in_(sources),
             Ticket.state == State.REPLIED,
             Ticket.reply_id.is_not(None),
