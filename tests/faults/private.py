@@ -89,9 +89,12 @@ class PrivateRedis:
 
 
 class PrivateRabbitMQ:
-    """A RabbitMQ node with data and ports of its own; needs rabbitmq-server on this machine."""
+    """A RabbitMQ node with data and ports of its own; needs rabbitmq-server on this machine.
 
-    def __init__(self, directory: Path) -> None:
+    `settings` are of Erlang's application `rabbit`.
+    """
+
+    def __init__(self, directory: Path, **settings: int) -> None:
         program = shutil.which("rabbitmq-server", path=RABBITMQ_PATH)
         if not program:
             pytest.fail("rabbitmq-server is missing: install RabbitMQ on this machine")
@@ -109,6 +112,9 @@ class PrivateRabbitMQ:
             "RABBITMQ_MNESIA_BASE": str(directory / "mnesia"),
             "RABBITMQ_LOG_BASE": str(directory / "logs"),
             "RABBITMQ_CONFIG_FILE": str(directory / "none"),
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": " ".join(
+                f"-rabbit {name} {value}" for name, value in settings.items()
+            ),
             "RABBITMQ_ENABLED_PLUGINS_FILE": str(directory / "plugins"),
         }
         self.start()

@@ -191,6 +191,25 @@ def test_rabbitmq_dies_and_comes_back(
     assert all(worker.is_running for worker in workers)
 
 
+def test_a_channel_that_rabbitmq_closes_ends_no_worker(
+    tmp_path: Path, resources: ExitStack, database_url: str
+) -> None:
+    """As it does when a message is held for half an hour; here for two seconds."""
+    rabbitmq = PrivateRabbitMQ(
+        tmp_path / "rabbitmq", consumer_timeout=2000, channel_tick_interval=500
+    )
+    resources.callback(rabbitmq.close)
+    fleet = Fleet(tmp_path / "fleet", database_url, rabbitmq.url, scripted_latency_s=5)
+    resources.callback(fleet.stop)
+    [worker] = fleet.start_all()
+
+    fill(fleet, tickets=30)
+    fleet.audit()
+
+    assert worker.is_running
+    assert "PRECONDITION_FAILED" in worker.log.read_text()
+
+
 def test_clocks_that_jump_by_an_hour_change_nothing(make_fleet: MakeFleet) -> None:
     fleet = make_fleet(scripted_latency_s=1)
     fleet.start("gateway")
