@@ -49,6 +49,7 @@ class Endpoint:
     refused: str = ""
     """Why it gets nothing though it answers."""
     _lines: "WeakSet[socket.socket]" = field(default_factory=WeakSet)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
     def url(self) -> str:
@@ -56,23 +57,32 @@ class Endpoint:
 
     def forget(self) -> None:
         """Another server may have come to this address: it gets nothing until it was looked at."""
-        self.is_up, self.served = False, None
+        self.put_down()
+        self.served = None
+
+    def put_down(self) -> None:
+        """It gets nothing until `look` has found it well."""
+        if self.is_up:
+            log.warning("server_down", url=self.url)
+        self.is_up = False
 
     def post(self, path: str, body: dict[str, Any], *, timeout: httpx.Timeout) -> httpx.Response:
         return self.http.post(path, json=body, timeout=timeout, extensions={"trace": self._note})
 
     def close(self) -> None:
         """End what is being asked at once: closing alone does not wake a thread that waits."""
-        for line in list(self._lines):
+        with self._lock:
+            lines = list(self._lines)
+        for line in lines:
             with suppress(OSError):  # it is closed already
                 line.shutdown(socket.SHUT_RDWR)
         self.http.close()
 
     def still_answers(self) -> bool:
-        """After a failure: one that does not answer gets nothing until `look` has found it well."""
+        """Asked after a failure: one that does not answer is put down."""
         if self.answers():
             return True
-        self.is_up = False
+        self.put_down()
         return False
 
     def answers(self) -> bool:
@@ -121,7 +131,8 @@ class Endpoint:
     def _note(self, event: str, info: dict[str, Any]) -> None:
         """httpx tells what becomes of a request; here, over which connection it goes."""
         if event in CONNECTED:
-            self._lines.add(info["return_value"].get_extra_info("socket"))
+            with self._lock:
+                self._lines.add(info["return_value"].get_extra_info("socket"))
 
     def _silent(self, why: str) -> EngineUnavailable:
         return EngineUnavailable(
@@ -204,11 +215,8 @@ class Endpoints:
 
     def _miss(self, endpoint: Endpoint) -> None:
         endpoint.misses += 1
-        if endpoint.misses < MOST_MISSES or self._is_closing.is_set():
-            return
-        if endpoint.is_up:
-            log.warning("server_down", url=endpoint.url)
-        endpoint.is_up = False
+        if endpoint.misses >= MOST_MISSES and not self._is_closing.is_set():
+            endpoint.put_down()
 
     def _welcome(self, endpoint: Endpoint) -> None:
         try:
