@@ -12,7 +12,7 @@ from sqlalchemy import text
 from starlette.testclient import TestClient
 from typer.testing import CliRunner
 
-from tests.replies import written
+from tests.replies import GERMAN_BODY, written
 from worker import helpdesk
 from worker.cli import compose
 from worker.cli.main import app
@@ -186,6 +186,34 @@ def test_a_ticket_that_a_person_answered_is_skipped(
     assert ledger(sessions) == [("skipped", 1, "a person has answered meanwhile")]
     assert notes(ticket) == ["Wir haben es erstattet."]
     assert ticket.tags == set()
+
+
+def test_what_a_customer_writes_after_an_answer_is_answered_itself(
+    sessions: Sessions,
+    twin: Twin,
+    way: Way,
+    replied: Replied,
+    *,
+    runtime: Runtimes,
+    receive: Callable[..., int],
+) -> None:
+    ticket, _ = replied()
+    twin.agent_answers(ticket.id, "Wir haben es erstattet.")
+    twin.customer_adds(ticket.id, "Danke! Und die Rechnung?")
+    run = replace(runtime(), write_back=frozenset({"zendesk"}))
+    more = receive(
+        str(ticket.id), source="zendesk", body=f"{GERMAN_BODY} Bitte!", delivery_key="second"
+    )
+    triage_one(more, run)
+    back = WriteBack(sessions, "zendesk", way)
+
+    while back.once() is not None:
+        pass
+
+    assert ledger(sessions) == [
+        ("skipped", 1, "a person has answered meanwhile"), ("done", 1, None),
+    ]  # fmt: skip
+    assert "[ticket-triage 2]" in notes(ticket)[-1]
 
 
 def test_an_erased_ticket_is_skipped_without_asking_the_helpdesk(

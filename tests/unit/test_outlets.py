@@ -124,6 +124,19 @@ def test_an_answer_by_a_person_is_seen(helpdesk_twin: Twin) -> None:
     assert outlet.look(id_, MARKER).touched
 
 
+def test_what_a_customer_writes_after_an_answer_has_none_yet(helpdesk_twin: Twin) -> None:
+    ticket = helpdesk_twin.customer_writes("Doppelt abgebucht")
+    helpdesk_twin.agent_answers(ticket.id, "Wir haben es erstattet.")
+    outlet, id_ = outlet_of(helpdesk_twin), f"{helpdesk_twin.path_prefix}{ticket.id}"
+
+    helpdesk_twin.customer_adds(ticket.id, "Danke! Und die Rechnung?")
+    after_the_customer = outlet.look(id_, MARKER)
+    helpdesk_twin.agent_answers(ticket.id, "Kommt sofort.")
+
+    assert (after_the_customer.touched, after_the_customer.answered) == (False, True)
+    assert outlet.look(id_, MARKER).touched
+
+
 def test_our_own_note_is_no_answer_by_a_person(twin: Twin) -> None:
     ticket = twin.customer_writes("Doppelt abgebucht")
 

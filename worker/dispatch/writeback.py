@@ -93,7 +93,8 @@ class WriteBack:
         remote = self._way.outlet.look(draft.external_id, draft.marker)
         if draft.public and remote.ours:  # it was sent before; for the helpdesk that is an answer
             return self._end(job, "done", remote_id=remote.ours)
-        if remote.touched:
+        # Of two messages it may have been the first one that was answered: the second may wait.
+        if remote.touched or (remote.answered and not job.is_last):
             return self._end(job, "skipped", reason="a person has answered meanwhile")
         remote_id = self._way.outlet.write(draft, remote)
         return self._end(job, "done", remote_id=remote_id)

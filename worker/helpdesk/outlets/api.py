@@ -1,7 +1,7 @@
 """HTTP to a helpdesk's API: its refusals become our errors, its pages one stream."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, TypedDict
 
 import httpx
 
@@ -65,6 +65,28 @@ class Api:
 def marked(items: Iterable[Mapping[str, Any]], marker: str, field: str) -> str | None:
     """The id of the one whose text carries our marker; None if none does."""
     return next((str(one["id"]) for one in items if marker in (one[field] or "")), None)
+
+
+class Answers(TypedDict):
+    """Two fields of a `Remote`."""
+
+    touched: bool
+    answered: bool
+
+
+def answers(
+    items: Iterable[Mapping[str, Any]],
+    at: Callable[[Mapping[str, Any]], Any],
+    *,
+    by_agent: Callable[[Mapping[str, Any]], bool],
+    by_customer: Callable[[Mapping[str, Any]], bool],
+) -> Answers:
+    """`at` is when a message was written, by the helpdesk's clock."""
+    said = list(items)
+    agents = [at(one) for one in said if by_agent(one)]
+    customers = [at(one) for one in said if by_customer(one)]
+    is_last = bool(agents) and (not customers or max(agents) >= max(customers))
+    return Answers(touched=is_last, answered=bool(agents))
 
 
 def refuse(answer: httpx.Response) -> None:

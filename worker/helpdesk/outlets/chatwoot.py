@@ -5,10 +5,11 @@ Setting labels replaces all of them, so those that are there are sent along.
 
 from collections.abc import Iterator
 from datetime import datetime
+from operator import itemgetter
 from typing import Any
 
 from worker.helpdesk.chatwoot import MESSAGE
-from worker.helpdesk.outlets.api import Api, marked
+from worker.helpdesk.outlets.api import Api, answers, marked
 from worker.helpdesk.outlets.contract import Draft, Remote
 
 
@@ -24,11 +25,15 @@ class ChatwootOutlet:
         path = self._path(external_id)
         messages = self._api.get(f"{path}/messages")["payload"]
         return Remote(
-            touched=any(
-                one["message_type"] == 1
-                and not one["private"]
-                and marker not in (one["content"] or "")
-                for one in messages
+            **answers(
+                messages,
+                itemgetter("created_at"),
+                by_agent=lambda one: (
+                    one["message_type"] == 1
+                    and not one["private"]
+                    and marker not in (one["content"] or "")
+                ),
+                by_customer=lambda one: one["message_type"] == 0,
             ),
             ours=marked(messages, marker, "content"),
             tags=tuple(self._api.get(f"{path}/labels")["payload"]),

@@ -49,12 +49,14 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class Remote:
-    """A ticket as it is over there: whether a person has answered, our own note if it has one.
+    """A conversation as it is over there: whether a person has answered what the customer wrote
+    last, whether one has answered anything, our own note if it has one.
 
     `version` is what an update must still find; `tags` those it has.
     """
 
     touched: bool
+    answered: bool = False
     ours: str | None = None
     version: str = ""
     tags: tuple[str, ...] = ()

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator
 from datetime import datetime
+from operator import itemgetter
 from typing import Any
 
-from worker.helpdesk.outlets.api import Api, marked
+from worker.helpdesk.outlets.api import Api, answers, marked
 from worker.helpdesk.outlets.contract import Draft, Remote
 
 
@@ -20,7 +21,12 @@ class FreeScoutOutlet:
         found = self._api.get(f"/api/conversations/{external_id}", embed="threads,tags")
         threads = found["_embedded"]["threads"]
         return Remote(
-            touched=any(one["type"] == "message" and one["state"] != "draft" for one in threads),
+            **answers(
+                threads,
+                itemgetter("createdAt"),
+                by_agent=lambda one: one["type"] == "message" and one["state"] != "draft",
+                by_customer=lambda one: one["type"] == "customer",
+            ),
             ours=marked(threads, marker, "body"),
             tags=tuple(one["name"] for one in found["_embedded"].get("tags", ())),
         )

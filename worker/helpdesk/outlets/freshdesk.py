@@ -5,10 +5,11 @@ Tags overwrite, so those that are there are sent along.
 
 from collections.abc import Iterator
 from datetime import datetime
+from operator import itemgetter
 from typing import Any
 
 from worker.helpdesk import text
-from worker.helpdesk.outlets.api import Api, marked
+from worker.helpdesk.outlets.api import Api, answers, marked
 from worker.helpdesk.outlets.contract import Draft, Remote
 
 PAGE = 100
@@ -27,7 +28,12 @@ class FreshdeskOutlet:
         path = f"/api/v2/tickets/{external_id}"
         ticket, said = self._api.get(path), list(self._all(f"{path}/conversations"))
         return Remote(
-            touched=any(not one["private"] and not one["incoming"] for one in said),
+            **answers(
+                said,
+                itemgetter("created_at"),
+                by_agent=lambda one: not one["private"] and not one["incoming"],
+                by_customer=itemgetter("incoming"),
+            ),
             ours=marked(said, marker, "body_text"),
             tags=tuple(ticket["tags"]),
         )

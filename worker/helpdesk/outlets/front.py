@@ -5,10 +5,11 @@ Tags are known by id there: one that does not exist is made.
 
 from collections.abc import Iterator
 from datetime import datetime
+from operator import itemgetter
 from typing import Any
 
 from worker.helpdesk.front import INBOUND
-from worker.helpdesk.outlets.api import Api, marked
+from worker.helpdesk.outlets.api import Api, answers, marked
 from worker.helpdesk.outlets.contract import Draft, Remote
 
 
@@ -25,7 +26,12 @@ class FrontOutlet:
         messages = self._api.get(f"{path}/messages")["_results"]
         drafts = self._api.get(f"{path}/drafts")["_results"]
         return Remote(
-            touched=any(not one["is_inbound"] for one in messages),
+            **answers(
+                messages,
+                itemgetter("created_at"),
+                by_agent=lambda one: not one["is_inbound"],
+                by_customer=itemgetter("is_inbound"),
+            ),
             ours=marked(drafts, marker, "body"),
         )
 

@@ -5,9 +5,10 @@ GitLab has no priority: it is one more label.
 
 from collections.abc import Iterator
 from datetime import datetime
+from operator import itemgetter
 from typing import Any
 
-from worker.helpdesk.outlets.api import Api, marked
+from worker.helpdesk.outlets.api import Api, answers, marked
 from worker.helpdesk.outlets.contract import Draft, Remote
 
 
@@ -24,9 +25,11 @@ class GitLabOutlet:
         notes = self._api.get(f"{path}/notes", per_page=100)
         author = self._api.get(path)["author"]["id"]
         return Remote(
-            touched=any(
-                not one["internal"] and not one["system"] and one["author"]["id"] != author
-                for one in notes
+            **answers(
+                (one for one in notes if not one["internal"] and not one["system"]),
+                itemgetter("created_at"),
+                by_agent=lambda one: one["author"]["id"] != author,
+                by_customer=lambda one: one["author"]["id"] == author,
             ),
             ours=marked(notes, marker, "body"),
         )

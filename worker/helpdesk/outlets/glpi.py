@@ -5,9 +5,10 @@ GLPI has no tags: category and the rest stand in the followup.
 
 from collections.abc import Iterator
 from datetime import datetime
+from operator import itemgetter
 from typing import Any
 
-from worker.helpdesk.outlets.api import Api, marked
+from worker.helpdesk.outlets.api import Api, answers, marked
 from worker.helpdesk.outlets.contract import Draft, Remote
 
 PRIORITY = {"low": 2, "medium": 3, "high": 4, "urgent": 5}
@@ -29,7 +30,12 @@ class GlpiOutlet:
         said = self._api.request("GET", f"{path}/ITILFollowup", headers=headers)
         requester = ticket["users_id_recipient"]
         return Remote(
-            touched=any(not one["is_private"] and one["users_id"] != requester for one in said),
+            **answers(
+                (one for one in said if not one["is_private"]),
+                itemgetter("date_creation"),
+                by_agent=lambda one: one["users_id"] != requester,
+                by_customer=lambda one: one["users_id"] == requester,
+            ),
             ours=marked(said, marker, "content"),
             more={"headers": headers},
         )

@@ -5,9 +5,10 @@ Setting tags or fields replaces all of them, so those that are there are sent al
 
 from collections.abc import Iterator
 from datetime import datetime
+from operator import itemgetter
 from typing import Any
 
-from worker.helpdesk.outlets.api import Api, marked
+from worker.helpdesk.outlets.api import Api, answers, marked
 from worker.helpdesk.outlets.contract import Draft, Remote
 
 
@@ -23,7 +24,12 @@ class HelpScoutOutlet:
         found = self._api.get(f"/v2/conversations/{external_id}", embed="threads")
         threads = found["_embedded"]["threads"]
         return Remote(
-            touched=any(one["type"] == "message" and one["state"] != "draft" for one in threads),
+            **answers(
+                threads,
+                itemgetter("createdAt"),
+                by_agent=lambda one: one["type"] == "message" and one["state"] != "draft",
+                by_customer=lambda one: one["type"] == "customer",
+            ),
             ours=marked(threads, marker, "body"),
             tags=tuple(one["tag"] for one in found["tags"]),
             more={"customer": found["primaryCustomer"]["id"], "fields": found["customFields"]},

@@ -3,11 +3,14 @@ flag, which is raised for high and urgent."""
 
 from collections.abc import Iterator
 from datetime import datetime
+from operator import itemgetter
 from typing import Any
 
 from worker.helpdesk.intercom import CREATED
-from worker.helpdesk.outlets.api import Api, marked
+from worker.helpdesk.outlets.api import Api, answers, marked
 from worker.helpdesk.outlets.contract import Draft, Remote
+
+CUSTOMERS = {"user", "lead", "contact"}
 
 
 class IntercomOutlet:
@@ -22,11 +25,13 @@ class IntercomOutlet:
         found = self._api.get(f"/conversations/{external_id}")
         parts = found["conversation_parts"]["conversation_parts"]
         return Remote(
-            touched=any(
-                one["part_type"] == "comment"
-                and one["author"]["type"] == "admin"
-                and marker not in (one["body"] or "")
-                for one in parts
+            **answers(
+                (one for one in parts if one["part_type"] == "comment"),
+                itemgetter("created_at"),
+                by_agent=lambda one: (
+                    one["author"]["type"] == "admin" and marker not in (one["body"] or "")
+                ),
+                by_customer=lambda one: one["author"]["type"] in CUSTOMERS,
             ),
             ours=marked(parts, marker, "body"),
         )

@@ -6,7 +6,7 @@ from typing import Any
 
 from worker.helpdesk.adf import in_document
 from worker.helpdesk.jira import CREATED
-from worker.helpdesk.outlets.api import Api
+from worker.helpdesk.outlets.api import Api, answers
 from worker.helpdesk.outlets.contract import Draft, Remote
 
 OPTION = ":option"
@@ -26,8 +26,11 @@ class JiraOutlet:
         fields = self._api.get(f"/rest/api/2/issue/{external_id}", fields="reporter")["fields"]
         reporter = (fields.get("reporter") or {}).get("accountId")
         return Remote(
-            touched=any(
-                one["public"] and one["author"]["accountId"] != reporter for one in comments
+            **answers(
+                (one for one in comments if one["public"]),
+                lambda one: one["created"]["epochMillis"],
+                by_agent=lambda one: one["author"]["accountId"] != reporter,
+                by_customer=lambda one: one["author"]["accountId"] == reporter,
             ),
             ours=next(
                 (str(one["id"]) for one in comments if marker in in_document(one["body"])), None

@@ -3,9 +3,10 @@ writing it again replaces it."""
 
 from collections.abc import Iterator
 from datetime import datetime
+from operator import itemgetter
 from typing import Any
 
-from worker.helpdesk.outlets.api import Api, marked
+from worker.helpdesk.outlets.api import Api, answers, marked
 from worker.helpdesk.outlets.contract import Draft, Remote
 
 PRIORITY = {"low": "1 low", "medium": "2 normal", "high": "3 high", "urgent": "3 high"}
@@ -23,7 +24,12 @@ class ZammadOutlet:
         articles = self._api.get(f"/api/v1/ticket_articles/by_ticket/{external_id}")
         ours = marked(articles, marker, "body")
         return Remote(
-            touched=any(one["sender"] == "Agent" and not one["internal"] for one in articles),
+            **answers(
+                articles,
+                itemgetter("created_at"),
+                by_agent=lambda one: one["sender"] == "Agent" and not one["internal"],
+                by_customer=lambda one: one["sender"] == "Customer",
+            ),
             ours=ours,
         )
 

@@ -6,9 +6,10 @@ a ticket that has ours gets no second one. The update holds only if nobody chang
 
 from collections.abc import Iterator
 from datetime import datetime
+from operator import itemgetter
 from typing import Any
 
-from worker.helpdesk.outlets.api import Api, marked
+from worker.helpdesk.outlets.api import Api, answers, marked
 from worker.helpdesk.outlets.contract import Draft, Remote
 from worker.helpdesk.zendesk import CREATED
 
@@ -31,9 +32,15 @@ class ZendeskOutlet:
         )
         staff = {user["id"] for user in page.get("users", ()) if user["role"] in STAFF}
         comments = page["comments"]
+        said = answers(
+            comments,
+            itemgetter("created_at"),
+            by_agent=lambda one: one["public"] and one["author_id"] in staff,
+            by_customer=lambda one: one["author_id"] not in staff,
+        )
         return Remote(
-            touched=any(one["public"] and one["author_id"] in staff for one in comments)
-            or ticket["status"] in {"solved", "closed"},
+            touched=said["touched"] or ticket["status"] in {"solved", "closed"},
+            answered=said["answered"],
             ours=marked(comments, marker, "body"),
             version=ticket["updated_at"],
         )

@@ -61,4 +61,4 @@ class ChatwootTwin(Twin):
 def message(said: Said, at: float) -> dict[str, Any]:
     kind = 0 if said.by == "customer" else 1
     return {"id": said.id, "content": said.body, "message_type": kind, "private": not said.public,
-            "created_at": int(at) + 1}  # fmt: skip
+            "created_at": int(at) + said.id}  # fmt: skip

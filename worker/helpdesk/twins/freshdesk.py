@@ -57,4 +57,5 @@ class FreshdeskTwin(Twin):
 
 def conversation(said: Said) -> dict[str, Any]:
     return {"id": said.id, "body_text": said.body, "private": not said.public,
-            "incoming": said.by == "customer"}  # fmt: skip
+            "incoming": said.by == "customer",
+            "created_at": said.at.isoformat()}  # fmt: skip

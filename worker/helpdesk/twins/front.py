@@ -66,7 +66,8 @@ class FrontTwin(Twin):
 
 
 def message(said: Said) -> dict[str, Any]:
-    return {"id": said.id, "body": said.body, "is_inbound": said.by == "customer"}
+    return {"id": said.id, "body": said.body, "is_inbound": said.by == "customer",
+            "created_at": said.at.timestamp()}  # fmt: skip
 
 
 def event(ticket: TwinTicket) -> dict[str, Any]:

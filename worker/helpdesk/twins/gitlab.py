@@ -64,4 +64,4 @@ def issue(ticket: TwinTicket) -> dict[str, Any]:
 def note(said: Said) -> dict[str, Any]:
     author = 51 if said.by == "customer" else 9
     return {"id": said.id, "body": said.body, "internal": not said.public, "system": False,
-            "author": {"id": author}}  # fmt: skip
+            "author": {"id": author}, "created_at": said.at.isoformat()}  # fmt: skip

@@ -86,4 +86,4 @@ def as_sent(ticket: TwinTicket) -> dict[str, Any]:
 def followup(said: Said) -> dict[str, Any]:
     author = 1 if said.by == "customer" else 2
     return {"id": said.id, "content": said.body, "is_private": int(not said.public),
-            "users_id": author}  # fmt: skip
+            "users_id": author, "date_creation": f"{said.at:%Y-%m-%d %H:%M:%S}"}  # fmt: skip

@@ -68,4 +68,5 @@ class IntercomTwin(Twin):
 def part(said: Said) -> dict[str, Any]:
     author = "user" if said.by == "customer" else "admin"
     kind = "comment" if said.public else "note"
-    return {"id": said.id, "body": said.body, "part_type": kind, "author": {"type": author}}
+    return {"id": said.id, "body": said.body, "part_type": kind, "author": {"type": author},
+            "created_at": int(said.at.timestamp())}  # fmt: skip

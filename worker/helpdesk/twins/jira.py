@@ -64,4 +64,5 @@ def issue(ticket: TwinTicket) -> dict[str, Any]:
 def as_sent(said: Said) -> dict[str, Any]:
     author = "c1" if said.by == "customer" else "a1"
     return {"id": str(said.id), "body": said.body, "public": said.public,
-            "author": {"accountId": author}}  # fmt: skip
+            "author": {"accountId": author},
+            "created": {"epochMillis": int(1000 * said.at.timestamp())}}  # fmt: skip

@@ -8,7 +8,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 from urllib.parse import parse_qsl
 
@@ -29,6 +29,11 @@ class Said:
     by: str
     public: bool = True
     draft: bool = False
+
+    @property
+    def at(self) -> datetime:
+        """Each a second later than the one before."""
+        return datetime(2026, 11, 24, 10, tzinfo=UTC) + timedelta(seconds=self.id)
 
 
 @dataclass(slots=True)
@@ -87,6 +92,11 @@ class Twin:
         id_ = ticket_id or next(self._ids)
         self.tickets[str(id_)] = TwinTicket(id_, subject, [said])
         return self.tickets[str(id_)]
+
+    def customer_adds(self, ticket_id: int | str, body: str) -> None:
+        ticket = self.tickets[str(ticket_id)]
+        ticket.said.append(Said(next(self._ids), body, "customer"))
+        ticket.version += 1
 
     def agent_answers(self, ticket_id: int | str, body: str, *, public: bool = True) -> None:
         ticket = self.tickets[str(ticket_id)]

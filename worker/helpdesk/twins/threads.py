@@ -10,4 +10,4 @@ def thread(said: Said) -> dict[str, Any]:
     kind = "message" if said.draft else kind
     return {"id": said.id, "type": kind, "body": said.body,
             "state": "draft" if said.draft else "published",
-            "createdAt": f"2026-11-24T10:00:{said.id % 60:02}Z"}  # fmt: skip
+            "createdAt": said.at.isoformat()}  # fmt: skip

@@ -73,4 +73,5 @@ def as_sent(ticket: TwinTicket) -> dict[str, Any]:
 
 def article(said: Said) -> dict[str, Any]:
     return {"id": said.id, "body": said.body, "content_type": "text/plain",
-            "sender": said.by.capitalize(), "internal": not said.public}  # fmt: skip
+            "sender": said.by.capitalize(), "internal": not said.public,
+            "created_at": said.at.isoformat()}  # fmt: skip

@@ -74,4 +74,5 @@ def ticket_as_sent(ticket: TwinTicket) -> dict[str, Any]:
 
 def comment(said: Said) -> dict[str, Any]:
     author = 1 if said.by == "customer" else 2
-    return {"id": said.id, "body": said.body, "public": said.public, "author_id": author}
+    return {"id": said.id, "body": said.body, "public": said.public, "author_id": author,
+            "created_at": said.at.isoformat()}  # fmt: skip

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, case, func, literal, select, update
+from sqlalchemy import ColumnElement, case, exists, func, literal, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
@@ -22,7 +22,7 @@ class Job:
     """One reply on its way back. `attempt` numbers the tries; who has an older number has lost it.
 
     `labels` hold what people corrected. `is_current` is False once the ticket shows another reply
-    or its text was erased.
+    or its text was erased, `is_last` once the customer has written more.
     """
 
     id: int
@@ -34,6 +34,7 @@ class Job:
     summary: str
     reply: str
     is_current: bool
+    is_last: bool
 
 
 def order_write_back(session: Session, ticket_id: int, reply_id: int) -> None:
@@ -111,6 +112,16 @@ def job_of(session: Session, row: Writeback) -> Job:
         summary=said["summary"],
         reply=said["reply"],
         is_current=ticket.reply_id == reply.id and ticket.erased_at is None,
+        is_last=not session.execute(
+            select(
+                exists().where(
+                    Ticket.source == ticket.source,
+                    Ticket.external_id == ticket.external_id,
+                    Ticket.id > ticket.id,
+                    Ticket.state != State.IGNORED,
+                )
+            )
+        ).scalar_one(),
     )
 
 
