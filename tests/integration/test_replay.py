@@ -484,6 +484,15 @@ def test_cancelling_frees_what_is_in_work_too(
     assert again.exit_code == 0, again.output
 
 
+def test_a_replay_is_fed_though_its_workers_take_long_tickets_only(
+    triage: Triage, replied: int, working: Working
+) -> None:
+    with working(queue=Queue.LONG):
+        done = triage("replay", "run", "--with", "profile=scripted", "--by", "Ana")
+
+    assert done.exit_code == 0, done.output
+
+
 def test_a_rerun_for_one_profile_is_shortened_not_moved_to_workers_of_another(
     sessions: Sessions, replied: int, runtime: MakeRuntime
 ) -> None:

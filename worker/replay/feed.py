@@ -7,7 +7,7 @@ place in any worker, and a replay whose feeder dies stops by itself.
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from worker import logs
 from worker.database import UNAVAILABLE, Sessions, reason, transaction
@@ -95,6 +95,7 @@ class Feeder:
         self._pace = pace
         self._counted_at, self._moved_at = 0.0, time.monotonic()
         self._done_s, self._has_workers = 0.0, True
+        self._queues: Sequence[Queue] = ()
         self.left = -1
 
     def look(self) -> str:
@@ -107,7 +108,8 @@ class Feeder:
             if state != "running":
                 return state
             out = store.out(session, self._replay_id)
-            slots = store.slots(session, Queue.REPLAY)
+            self._queues = self._queues or store.queues_of(session, self._replay_id)
+            slots = store.slots(session, *self._queues)
             self._tell_of_workers(slots)
             most = self._pace.most_out(
                 slots=slots,

@@ -155,6 +155,12 @@ def to_announce(session: Session, replay_id: int, *, limit: int) -> Sequence[tup
     return [(ticket_id, queue) for ticket_id, queue in rows]
 
 
+def queues_of(session: Session, replay_id: int) -> Sequence[Queue]:
+    """The queues that the replay's reruns go to."""
+    rows = select(Rerun.queue).where(Rerun.replay_id == replay_id).distinct()
+    return [Queue(one) for one in session.scalars(rows)]
+
+
 def rerun_announced(session: Session, replay_id: int, ticket_ids: Sequence[int]) -> None:
     """Note that a message for each of these reruns has reached the broker."""
     session.execute(

@@ -48,12 +48,13 @@ def profiles_serving(session: Session, queue: Queue) -> Sequence[str]:
     ).all()
 
 
-def slots(session: Session, queue: Queue) -> int:
-    """How many tickets of this queue can be in work at once, over all workers."""
-    places = select(func.coalesce(func.sum(Worker.in_flight), 0)).where(*takes(queue))
+def slots(session: Session, *queues: Queue) -> int:
+    """How many tickets of these queues can be in work at once, over all workers."""
+    places = select(func.coalesce(func.sum(Worker.in_flight), 0)).where(*takes(*queues))
     return int(session.execute(places).scalar_one())
 
 
-def takes(queue: Queue) -> tuple[ColumnElement[bool], ...]:
+def takes(*queues: Queue) -> tuple[ColumnElement[bool], ...]:
+    """Whether a worker takes tickets of one of these queues."""
     is_here = Worker.seen_at > func.now() - timedelta(seconds=GONE_S)
-    return (Worker.queues.contains([queue]), is_here)
+    return (Worker.queues.overlap(list(queues)), is_here)
