@@ -3,10 +3,13 @@
 import argparse
 import shlex
 from dataclasses import fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from worker.engine.profiles import Profile
 from worker.errors import SettingsError
+
+if TYPE_CHECKING:
+    from vllm.engine.arg_utils import AsyncEngineArgs
 
 OF_A_PROCESS = ("distributed_executor_backend", "disable_log_stats")
 """How this product runs an engine in its own process; a server needs neither."""
@@ -68,13 +71,11 @@ def refused_words(profile: Profile) -> list[str]:
     Raises:
         SettingsError: no vLLM is installed.
     """
-    try:
-        from vllm.engine.arg_utils import AsyncEngineArgs  # noqa: PLC0415  # seconds of imports
-        from vllm.utils.argparse_utils import FlexibleArgumentParser  # noqa: PLC0415
-    except ImportError as error:
-        raise SettingsError("no vLLM is installed here: run this where workers run") from error
+    known = installed_arguments()
+    from vllm.utils.argparse_utils import FlexibleArgumentParser  # noqa: PLC0415
+
     parser = FlexibleArgumentParser(exit_on_error=False)  # type: ignore[no-untyped-call]
-    AsyncEngineArgs.add_cli_args(parser)
+    known.add_cli_args(parser)
     model, *words = serve_words(profile)[2:]
     words.remove(OF_THE_SERVER)
     try:
@@ -90,10 +91,17 @@ def unknown_arguments(profile: Profile) -> list[str]:
     Raises:
         SettingsError: no vLLM is installed.
     """
+    known = {field.name for field in fields(installed_arguments())}
+    return sorted(engine_arguments(profile).keys() - known)
+
+
+def installed_arguments() -> "type[AsyncEngineArgs]":
+    """
+    Raises:
+        SettingsError: no vLLM is installed.
+    """
     try:
         from vllm.engine.arg_utils import AsyncEngineArgs  # noqa: PLC0415  # seconds of imports
     except ImportError as error:
         raise SettingsError("no vLLM is installed here: run this where workers run") from error
-    known = {field.name for field in fields(AsyncEngineArgs)}
-    arguments: dict[str, Any] = engine_arguments(profile)
-    return sorted(arguments.keys() - known)
+    return AsyncEngineArgs
