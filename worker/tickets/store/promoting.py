@@ -20,12 +20,13 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy.orm import Session
 
 from worker.tickets.rows import Correction, Rerun, Ticket
 from worker.tickets.states import State
 from worker.tickets.store.among import among
 from worker.tickets.store.by_hand import act
+from worker.tickets.store.newer import has_newer_message
 from worker.tickets.store.writebacks import order_write_backs
 
 CORRECTED = "a person corrected it"
@@ -134,17 +135,10 @@ def of_these(ticket_ids: Sequence[int] | None) -> list[ColumnElement[bool]]:
 
 def why_not(must_be_current: Any) -> ColumnElement[str | None]:
     """Why a ticket that should show the attempt `must_be_current` is left as it is, else None."""
-    newer = aliased(Ticket)
-    has_newer_message = exists().where(
-        newer.source == Ticket.source,
-        newer.external_id == Ticket.external_id,
-        newer.id > Ticket.id,
-        newer.state != State.IGNORED,  # such as the note that we wrote back
-    )
     return case(
         (exists().where(Correction.ticket_id == Ticket.id), literal(CORRECTED)),
         (Ticket.attempt_id.is_distinct_from(must_be_current), literal(NEWER_RESULT)),
-        (has_newer_message, literal(NEWER_MESSAGE)),
+        (has_newer_message(Ticket), literal(NEWER_MESSAGE)),
         else_=null(),
     )
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, case, exists, func, literal, select, update
+from sqlalchemy import ColumnElement, case, func, literal, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
@@ -13,6 +13,7 @@ from schemas.reply import LABELS
 from worker.tickets.rows import Correction, Reply, Ticket, Writeback
 from worker.tickets.states import State
 from worker.tickets.store.among import among
+from worker.tickets.store.newer import has_newer_message
 
 WAITING = "waiting"
 
@@ -112,16 +113,7 @@ def job_of(session: Session, row: Writeback) -> Job:
         summary=said["summary"],
         reply=said["reply"],
         is_current=ticket.reply_id == reply.id and ticket.erased_at is None,
-        is_last=not session.execute(
-            select(
-                exists().where(
-                    Ticket.source == ticket.source,
-                    Ticket.external_id == ticket.external_id,
-                    Ticket.id > ticket.id,
-                    Ticket.state != State.IGNORED,
-                )
-            )
-        ).scalar_one(),
+        is_last=not session.execute(select(has_newer_message(ticket))).scalar_one(),
     )
 
 
