@@ -162,8 +162,8 @@ def changing(inner: Outlet, ticket: TwinTicket) -> Any:
         name = inner.name
         looks = 0
 
-        def look(self, external_id: str, marker: str) -> Any:
-            remote = inner.look(external_id, marker)
+        def look(self, draft: Draft) -> Any:
+            remote = inner.look(draft)
             self.looks += 1
             if self.looks == 1:
                 ticket.version += 1
@@ -214,6 +214,43 @@ def test_what_a_customer_writes_after_an_answer_is_answered_itself(
         ("skipped", 1, "a person has answered meanwhile"), ("done", 1, None),
     ]  # fmt: skip
     assert "[ticket-triage 2]" in notes(ticket)[-1]
+
+
+@pytest.mark.parametrize("known_of", ["when it came", "the helpdesk's clock"])
+def test_an_answered_message_stays_answered_though_the_customer_wrote_what_never_came(
+    sessions: Sessions, twin: Twin, way: Way, replied: Replied, *, known_of: str
+) -> None:
+    ticket, _ = replied()
+    came = ticket.said[0].at
+    column = "received_at" if known_of == "when it came" else "source_updated_at"
+    with transaction(sessions) as session:
+        session.execute(text(f"update tickets set {column} = :came"), {"came": came})
+    twin.agent_answers(ticket.id, "Wir haben es erstattet.")
+    twin.customer_adds(ticket.id, "Danke!")
+
+    WriteBack(sessions, "zendesk", way).once()
+
+    assert ledger(sessions) == [("skipped", 1, "a person has answered meanwhile")]
+    assert notes(ticket) == ["Wir haben es erstattet."]
+
+
+def test_of_two_messages_both_get_their_public_reply(
+    sessions: Sessions, twin: Twin, way: Way, replied: Replied, *,
+    runtime: Runtimes, receive: Callable[..., int],
+) -> None:  # fmt: skip
+    ticket, _ = replied()
+    twin.customer_adds(ticket.id, "Und die Rechnung?")
+    more = receive(
+        str(ticket.id), source="zendesk", body=f"{GERMAN_BODY} Bitte!", delivery_key="second"
+    )
+    triage_one(more, replace(runtime(), write_back=frozenset({"zendesk"})))
+    back = WriteBack(sessions, "zendesk", replace(way, public=True))
+
+    while back.once() is not None:
+        pass
+
+    assert [state for state, _, _ in ledger(sessions)] == ["done", "done"]
+    assert len(notes(ticket)) == 2
 
 
 def test_an_erased_ticket_is_skipped_without_asking_the_helpdesk(
@@ -268,8 +305,8 @@ def test_an_answer_that_nobody_expected_is_tried_again_and_ends_nothing(
     replied()
 
     class Odd(Hanging):
-        def look(self, external_id: str, marker: str) -> Remote:
-            del external_id, marker
+        def look(self, draft: Draft) -> Remote:
+            del draft
             raise KeyError("ticket")
 
     assert WriteBack(sessions, "zendesk", Way(Odd(), fields={})).once() == 0
@@ -317,8 +354,8 @@ class Hanging:
         self.let_go = threading.Event()
         self.was_asked = False
 
-    def look(self, external_id: str, marker: str) -> Remote:
-        del external_id, marker
+    def look(self, draft: Draft) -> Remote:
+        del draft
         self.was_asked = True
         self.let_go.wait(10)
         raise OutletUnavailable("it hung")

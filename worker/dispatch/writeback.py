@@ -18,7 +18,7 @@ from worker.errors import (
     OutletGone,
     OutletRefused,
 )
-from worker.helpdesk.outlets import Draft, Outlet
+from worker.helpdesk.outlets import MARKER, Draft, Outlet, Remote
 from worker.tickets import store
 from worker.tickets.store import Job
 
@@ -90,11 +90,10 @@ class WriteBack:
         if not job.is_current:
             return self._end(job, "skipped", reason="the ticket shows another reply now")
         draft = self._draft(job)
-        remote = self._way.outlet.look(draft.external_id, draft.marker)
+        remote = self._way.outlet.look(draft)
         if draft.public and remote.ours:  # it was sent before; for the helpdesk that is an answer
             return self._end(job, "done", remote_id=remote.ours)
-        # Of two messages it may have been the first one that was answered: the second may wait.
-        if remote.touched or (remote.answered and not job.is_last):
+        if was_answered(job, remote):
             return self._end(job, "skipped", reason="a person has answered meanwhile")
         remote_id = self._way.outlet.write(draft, remote)
         return self._end(job, "done", remote_id=remote_id)
@@ -102,7 +101,7 @@ class WriteBack:
     def _draft(self, job: Job) -> Draft:
         return Draft(
             external_id=job.external_id,
-            marker=f"[ticket-triage {job.reply_id}]",
+            marker=MARKER.format(job.reply_id),
             labels=job.labels,
             summary=job.summary,
             reply=job.reply,
@@ -121,6 +120,17 @@ class WriteBack:
                 session, job, reason=str(error), wait_s=wait_s, most_attempts=MOST_ATTEMPTS
             )
         return "put off"
+
+
+def was_answered(job: Job, remote: Remote) -> bool:
+    """Whether a person has answered this message of the customer's, or may have.
+
+    Its answer may stand before another message; of two messages of ours one is answered by what
+    was said between them.
+    """
+    if remote.touched or remote.answered_at is None:
+        return remote.touched
+    return not job.is_last or remote.answered_at >= job.written_at
 
 
 def pause_s(job: Job, error: OutletError) -> float:

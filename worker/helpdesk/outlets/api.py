@@ -1,6 +1,8 @@
 """HTTP to a helpdesk's API: its refusals become our errors, its pages one stream."""
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import UTC, datetime
 from typing import Any, TypedDict
 
 import httpx
@@ -12,6 +14,8 @@ from worker.errors import (
     OutletRefused,
     OutletUnavailable,
 )
+from worker.helpdesk.outlets.contract import MARKER, Draft
+from worker.helpdesk.text import message
 
 TIMEOUT_S = 15.0
 LONGEST_WAIT_S = 3600.0
@@ -71,22 +75,56 @@ class Answers(TypedDict):
     """Two fields of a `Remote`."""
 
     touched: bool
-    answered: bool
+    answered_at: datetime | None
 
 
 def answers(
     items: Iterable[Mapping[str, Any]],
-    at: Callable[[Mapping[str, Any]], Any],
+    draft: Draft,
     *,
+    at: Callable[[Mapping[str, Any]], Any],
+    text: Callable[[Mapping[str, Any]], str | None],
     by_agent: Callable[[Mapping[str, Any]], bool],
     by_customer: Callable[[Mapping[str, Any]], bool],
 ) -> Answers:
-    """`at` is when a message was written, by the helpdesk's clock."""
+    """`at` is when a message was written, by the helpdesk's clock; see `moment`.
+
+    Where replies of ours are public they are no person's. A draft of ours that was sent is one's.
+    """
     said = list(items)
-    agents = [at(one) for one in said if by_agent(one)]
-    customers = [at(one) for one in said if by_customer(one)]
-    is_last = bool(agents) and (not customers or max(agents) >= max(customers))
-    return Answers(touched=is_last, answered=bool(agents))
+    agents = [
+        moment(at(one))
+        for one in said
+        if by_agent(one) and not (draft.public and is_ours(text(one) or ""))
+    ]
+    customers = [moment(at(one)) for one in said if by_customer(one)]
+    last = max(agents, default=None)
+    return Answers(
+        touched=last is not None and (not customers or last >= max(customers)),
+        answered_at=IN_DOUBT if last is not None and last.tzinfo is None else last,
+    )
+
+
+IN_DOUBT = datetime.max.replace(tzinfo=UTC)
+"""For a time that says no zone: it may be later than anything of ours."""
+
+
+def moment(said: str | float) -> datetime:
+    """A helpdesk's time: in ISO 8601, or seconds since 1970. Naive where it names no zone."""
+    return (
+        datetime.fromisoformat(said)
+        if isinstance(said, str)
+        else datetime.fromtimestamp(said, tz=UTC)
+    )
+
+
+def is_ours(said: str) -> bool:
+    """Whether the text itself, not what it quotes, ends with a marker of ours."""
+    words = message(said, is_html="<" in said).body
+    return OURS.search(words) is not None
+
+
+OURS = re.compile(re.escape(MARKER).replace(r"\{\}", r"\d+") + r"\s*$")
 
 
 def refuse(answer: httpx.Response) -> None:

@@ -21,21 +21,19 @@ class ChatwootOutlet:
     def __init__(self, api: Api, *, account: str) -> None:
         self._api, self._account = api, account
 
-    def look(self, external_id: str, marker: str) -> Remote:
-        path = self._path(external_id)
+    def look(self, draft: Draft) -> Remote:
+        path = self._path(draft.external_id)
         messages = self._api.get(f"{path}/messages")["payload"]
         return Remote(
             **answers(
                 messages,
-                itemgetter("created_at"),
-                by_agent=lambda one: (
-                    one["message_type"] == 1
-                    and not one["private"]
-                    and marker not in (one["content"] or "")
-                ),
+                draft,
+                at=itemgetter("created_at"),
+                text=itemgetter("content"),
+                by_agent=lambda one: one["message_type"] == 1 and not one["private"],
                 by_customer=lambda one: one["message_type"] == 0,
             ),
-            ours=marked(messages, marker, "content"),
+            ours=marked(messages, draft.marker, "content"),
             tags=tuple(self._api.get(f"{path}/labels")["payload"]),
         )
 

@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
+MARKER = "[ticket-triage {}]"
+"""Stands at the end of every text of ours, with the id of the reply."""
+
 
 @dataclass(frozen=True, slots=True)
 class Draft:
@@ -50,13 +53,13 @@ class Draft:
 @dataclass(frozen=True, slots=True)
 class Remote:
     """A conversation as it is over there: whether a person has answered what the customer wrote
-    last, whether one has answered anything, our own note if it has one.
+    last, when one last answered anything, our own note if it has one.
 
     `version` is what an update must still find; `tags` those it has.
     """
 
     touched: bool
-    answered: bool = False
+    answered_at: datetime | None = None
     ours: str | None = None
     version: str = ""
     tags: tuple[str, ...] = ()
@@ -68,8 +71,9 @@ class Outlet(Protocol):
 
     name: str
 
-    def look(self, external_id: str, marker: str) -> Remote:
-        """
+    def look(self, draft: Draft) -> Remote:
+        """What became of its ticket over there, before it is written.
+
         Raises:
             OutletError: see `worker.errors`.
         """

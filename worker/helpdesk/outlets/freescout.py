@@ -17,17 +17,19 @@ class FreeScoutOutlet:
     def __init__(self, api: Api, *, user: str) -> None:
         self._api, self._user = api, user
 
-    def look(self, external_id: str, marker: str) -> Remote:
-        found = self._api.get(f"/api/conversations/{external_id}", embed="threads,tags")
+    def look(self, draft: Draft) -> Remote:
+        found = self._api.get(f"/api/conversations/{draft.external_id}", embed="threads,tags")
         threads = found["_embedded"]["threads"]
         return Remote(
             **answers(
                 threads,
-                itemgetter("createdAt"),
+                draft,
+                at=itemgetter("createdAt"),
+                text=itemgetter("body"),
                 by_agent=lambda one: one["type"] == "message" and one["state"] != "draft",
                 by_customer=lambda one: one["type"] == "customer",
             ),
-            ours=marked(threads, marker, "body"),
+            ours=marked(threads, draft.marker, "body"),
             tags=tuple(one["name"] for one in found["_embedded"].get("tags", ())),
         )
 

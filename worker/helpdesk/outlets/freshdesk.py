@@ -24,17 +24,19 @@ class FreshdeskOutlet:
     def __init__(self, api: Api) -> None:
         self._api = api
 
-    def look(self, external_id: str, marker: str) -> Remote:
-        path = f"/api/v2/tickets/{external_id}"
+    def look(self, draft: Draft) -> Remote:
+        path = f"/api/v2/tickets/{draft.external_id}"
         ticket, said = self._api.get(path), list(self._all(f"{path}/conversations"))
         return Remote(
             **answers(
                 said,
-                itemgetter("created_at"),
+                draft,
+                at=itemgetter("created_at"),
+                text=itemgetter("body_text"),
                 by_agent=lambda one: not one["private"] and not one["incoming"],
                 by_customer=itemgetter("incoming"),
             ),
-            ours=marked(said, marker, "body_text"),
+            ours=marked(said, draft.marker, "body_text"),
             tags=tuple(ticket["tags"]),
         )
 

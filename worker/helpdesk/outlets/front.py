@@ -21,18 +21,20 @@ class FrontOutlet:
     def __init__(self, api: Api, *, author: str, channel: str) -> None:
         self._api, self._author, self._channel = api, author, channel
 
-    def look(self, external_id: str, marker: str) -> Remote:
-        path = f"/conversations/{external_id}"
+    def look(self, draft: Draft) -> Remote:
+        path = f"/conversations/{draft.external_id}"
         messages = self._api.get(f"{path}/messages")["_results"]
         drafts = self._api.get(f"{path}/drafts")["_results"]
         return Remote(
             **answers(
                 messages,
-                itemgetter("created_at"),
+                draft,
+                at=itemgetter("created_at"),
+                text=itemgetter("body"),
                 by_agent=lambda one: not one["is_inbound"],
                 by_customer=itemgetter("is_inbound"),
             ),
-            ours=marked(drafts, marker, "body"),
+            ours=marked([*drafts, *messages], draft.marker, "body"),
         )
 
     def write(self, draft: Draft, remote: Remote) -> str:

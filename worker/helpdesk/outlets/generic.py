@@ -23,8 +23,8 @@ class GenericOutlet:
     def __init__(self, api: Api, *, secret: str) -> None:
         self._api, self._secret = api, secret
 
-    def look(self, external_id: str, marker: str) -> Remote:
-        del external_id, marker  # it cannot be asked; it says so when it is written to
+    def look(self, draft: Draft) -> Remote:
+        del draft  # it cannot be asked; it says so when it is written to
         return Remote(touched=False)
 
     def write(self, draft: Draft, remote: Remote) -> str:

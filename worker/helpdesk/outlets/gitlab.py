@@ -20,18 +20,20 @@ class GitLabOutlet:
     def __init__(self, api: Api, *, project: str) -> None:
         self._api, self._project = api, project
 
-    def look(self, external_id: str, marker: str) -> Remote:
-        path = self._path(external_id)
+    def look(self, draft: Draft) -> Remote:
+        path = self._path(draft.external_id)
         notes = self._api.get(f"{path}/notes", per_page=100)
         author = self._api.get(path)["author"]["id"]
         return Remote(
             **answers(
                 (one for one in notes if not one["internal"] and not one["system"]),
-                itemgetter("created_at"),
+                draft,
+                at=itemgetter("created_at"),
+                text=itemgetter("body"),
                 by_agent=lambda one: one["author"]["id"] != author,
                 by_customer=lambda one: one["author"]["id"] == author,
             ),
-            ours=marked(notes, marker, "body"),
+            ours=marked(notes, draft.marker, "body"),
         )
 
     def write(self, draft: Draft, remote: Remote) -> str:

@@ -23,20 +23,22 @@ class GlpiOutlet:
     def __init__(self, api: Api) -> None:
         self._api = api
 
-    def look(self, external_id: str, marker: str) -> Remote:
+    def look(self, draft: Draft) -> Remote:
         headers = self._session()
-        path = f"/apirest.php/Ticket/{external_id}"
+        path = f"/apirest.php/Ticket/{draft.external_id}"
         ticket = self._api.request("GET", path, headers=headers)
         said = self._api.request("GET", f"{path}/ITILFollowup", headers=headers)
         requester = ticket["users_id_recipient"]
         return Remote(
             **answers(
                 (one for one in said if not one["is_private"]),
-                itemgetter("date_creation"),
+                draft,
+                at=itemgetter("date_creation"),
+                text=itemgetter("content"),
                 by_agent=lambda one: one["users_id"] != requester,
                 by_customer=lambda one: one["users_id"] == requester,
             ),
-            ours=marked(said, marker, "content"),
+            ours=marked(said, draft.marker, "content"),
             more={"headers": headers},
         )
 

@@ -20,17 +20,19 @@ class HelpScoutOutlet:
     def __init__(self, api: Api, *, user: str) -> None:
         self._api, self._user = api, user
 
-    def look(self, external_id: str, marker: str) -> Remote:
-        found = self._api.get(f"/v2/conversations/{external_id}", embed="threads")
+    def look(self, draft: Draft) -> Remote:
+        found = self._api.get(f"/v2/conversations/{draft.external_id}", embed="threads")
         threads = found["_embedded"]["threads"]
         return Remote(
             **answers(
                 threads,
-                itemgetter("createdAt"),
+                draft,
+                at=itemgetter("createdAt"),
+                text=itemgetter("body"),
                 by_agent=lambda one: one["type"] == "message" and one["state"] != "draft",
                 by_customer=lambda one: one["type"] == "customer",
             ),
-            ours=marked(threads, marker, "body"),
+            ours=marked(threads, draft.marker, "body"),
             tags=tuple(one["tag"] for one in found["tags"]),
             more={"customer": found["primaryCustomer"]["id"], "fields": found["customFields"]},
         )

@@ -21,19 +21,19 @@ class IntercomOutlet:
     def __init__(self, api: Api, *, admin: str) -> None:
         self._api, self._admin = api, admin
 
-    def look(self, external_id: str, marker: str) -> Remote:
-        found = self._api.get(f"/conversations/{external_id}")
+    def look(self, draft: Draft) -> Remote:
+        found = self._api.get(f"/conversations/{draft.external_id}")
         parts = found["conversation_parts"]["conversation_parts"]
         return Remote(
             **answers(
                 (one for one in parts if one["part_type"] == "comment"),
-                itemgetter("created_at"),
-                by_agent=lambda one: (
-                    one["author"]["type"] == "admin" and marker not in (one["body"] or "")
-                ),
+                draft,
+                at=itemgetter("created_at"),
+                text=itemgetter("body"),
+                by_agent=lambda one: one["author"]["type"] == "admin",
                 by_customer=lambda one: one["author"]["type"] in CUSTOMERS,
             ),
-            ours=marked(parts, marker, "body"),
+            ours=marked(parts, draft.marker, "body"),
         )
 
     def write(self, draft: Draft, remote: Remote) -> str:

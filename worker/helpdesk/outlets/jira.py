@@ -21,19 +21,23 @@ class JiraOutlet:
     def __init__(self, api: Api) -> None:
         self._api = api
 
-    def look(self, external_id: str, marker: str) -> Remote:
-        comments = self._api.get(f"/rest/servicedeskapi/request/{external_id}/comment")["values"]
-        fields = self._api.get(f"/rest/api/2/issue/{external_id}", fields="reporter")["fields"]
+    def look(self, draft: Draft) -> Remote:
+        id_ = draft.external_id
+        comments = self._api.get(f"/rest/servicedeskapi/request/{id_}/comment")["values"]
+        fields = self._api.get(f"/rest/api/2/issue/{id_}", fields="reporter")["fields"]
         reporter = (fields.get("reporter") or {}).get("accountId")
         return Remote(
             **answers(
                 (one for one in comments if one["public"]),
-                lambda one: one["created"]["epochMillis"],
+                draft,
+                at=lambda one: one["created"]["epochMillis"] / 1000,
+                text=lambda one: in_document(one["body"]),
                 by_agent=lambda one: one["author"]["accountId"] != reporter,
                 by_customer=lambda one: one["author"]["accountId"] == reporter,
             ),
             ours=next(
-                (str(one["id"]) for one in comments if marker in in_document(one["body"])), None
+                (str(one["id"]) for one in comments if draft.marker in in_document(one["body"])),
+                None,
             ),
         )
 

@@ -20,15 +20,17 @@ class ZammadOutlet:
     def __init__(self, api: Api) -> None:
         self._api = api
 
-    def look(self, external_id: str, marker: str) -> Remote:
-        articles = self._api.get(f"/api/v1/ticket_articles/by_ticket/{external_id}")
-        ours = marked(articles, marker, "body")
+    def look(self, draft: Draft) -> Remote:
+        articles = self._api.get(f"/api/v1/ticket_articles/by_ticket/{draft.external_id}")
+        ours = marked(articles, draft.marker, "body")
         return Remote(
             **answers(
                 articles,
-                itemgetter("created_at"),
+                draft,
+                at=itemgetter("created_at"),
+                text=itemgetter("body"),
                 by_agent=lambda one: one["sender"] == "Agent" and not one["internal"],
-                by_customer=lambda one: one["sender"] == "Customer",
+                by_customer=lambda one: one["sender"] == "Customer" and not one["internal"],
             ),
             ours=ours,
         )

@@ -25,23 +25,25 @@ class ZendeskOutlet:
     def __init__(self, api: Api) -> None:
         self._api = api
 
-    def look(self, external_id: str, marker: str) -> Remote:
-        ticket = self._api.get(f"/api/v2/tickets/{external_id}.json")["ticket"]
-        page = self._api.get(
-            f"/api/v2/tickets/{external_id}/comments.json", include="users", sort_order="desc"
-        )
+    def look(self, draft: Draft) -> Remote:
+        path = f"/api/v2/tickets/{draft.external_id}"
+        ticket = self._api.get(f"{path}.json")["ticket"]
+        page = self._api.get(f"{path}/comments.json", include="users", sort_order="desc")
         staff = {user["id"] for user in page.get("users", ()) if user["role"] in STAFF}
+        customers = {user["id"] for user in page.get("users", ())} - staff
         comments = page["comments"]
         said = answers(
             comments,
-            itemgetter("created_at"),
+            draft,
+            at=itemgetter("created_at"),
+            text=itemgetter("body"),
             by_agent=lambda one: one["public"] and one["author_id"] in staff,
-            by_customer=lambda one: one["author_id"] not in staff,
+            by_customer=lambda one: one["public"] and one["author_id"] in customers,
         )
         return Remote(
             touched=said["touched"] or ticket["status"] in {"solved", "closed"},
-            answered=said["answered"],
-            ours=marked(comments, marker, "body"),
+            answered_at=said["answered_at"],
+            ours=marked(comments, draft.marker, "body"),
             version=ticket["updated_at"],
         )
 

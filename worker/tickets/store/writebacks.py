@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, case, func, literal, select, update
@@ -23,7 +23,8 @@ class Job:
     """One reply on its way back. `attempt` numbers the tries; who has an older number has lost it.
 
     `labels` hold what people corrected. `is_current` is False once the ticket shows another reply
-    or its text was erased, `is_last` once the customer has written more.
+    or its text was erased, `is_last` until the customer has written more. The message was
+    `written_at`, by the helpdesk's clock where it told, else by when it came.
     """
 
     id: int
@@ -36,6 +37,7 @@ class Job:
     reply: str
     is_current: bool
     is_last: bool
+    written_at: datetime
 
 
 def order_write_back(session: Session, ticket_id: int, reply_id: int) -> None:
@@ -114,6 +116,7 @@ def job_of(session: Session, row: Writeback) -> Job:
         reply=said["reply"],
         is_current=ticket.reply_id == reply.id and ticket.erased_at is None,
         is_last=not session.execute(select(has_newer_message(ticket))).scalar_one(),
+        written_at=ticket.source_updated_at or ticket.received_at,
     )
 
 
