@@ -9,14 +9,17 @@ from pydantic_core import PydanticCustomError
 from schemas.reply import LABELS
 from schemas.toml_file import read_toml
 
+NEVER = 1.01
+"""As a bound: what no confidence reaches."""
+
 
 class Bounds(BaseModel):
     """Probabilities: from `auto` on nobody has to look, below `suggest` a person decides."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    suggest: float = Field(ge=0, le=1)
-    auto: float = Field(ge=0, le=1)
+    suggest: float = Field(ge=0, le=NEVER)
+    auto: float = Field(ge=0, le=NEVER)
 
 
 class Thresholds(BaseModel):

@@ -1,10 +1,18 @@
 """A ticket on its way in: what every helpdesk's webhook is read into."""
 
 import hashlib
+from datetime import datetime
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validator
 
 MAX_KEY_CHARS = 200
+NOT_A_MESSAGE = "not a message: "
+YEARS = range(1970, 2100)
+
+
+def not_a_message(what: str) -> str:
+    """The reason to ignore an event that brings no words of anybody, or brings them again."""
+    return f"{NOT_A_MESSAGE}{what}"[:MAX_KEY_CHARS]
 
 
 class IncomingTicket(BaseModel):
@@ -37,6 +45,17 @@ class IncomingTicket(BaseModel):
     def _no_zeros(cls, value: object) -> object:
         """JSON can say `\\u0000`, Postgres cannot keep it, and nobody means it."""
         return value.replace("\0", "") if isinstance(value, str) else value
+
+    @field_validator("source_updated_at")
+    @classmethod
+    def _a_time_that_can_be_read(cls, value: datetime | None) -> datetime | None:
+        """Postgres can keep times that Python cannot read again."""
+        return value if value is None or value.year in YEARS else None
+
+    @property
+    def is_message(self) -> bool:
+        """Whether somebody wrote it, customer or not; the text of other events is not kept."""
+        return not (self.ignore_reason or "").startswith(NOT_A_MESSAGE)
 
     @property
     def content_key(self) -> str:

@@ -48,6 +48,7 @@ def connect(url: str, *, pool_size: int) -> Engine:
         pool_size=pool_size,
         max_overflow=4,
         pool_timeout=POOL_TIMEOUT_S,
+        hide_parameters=True,  # they are customers' text; errors are logged
         connect_args={
             "options": "-c timezone=utc -c statement_timeout=30s",
             "connect_timeout": CONNECT_TIMEOUT_S,

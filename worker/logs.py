@@ -10,6 +10,12 @@ CHATTY = ("celery", "kombu", "httpx", "uvicorn", "alembic.runtime.plugins")
 """Libraries that log each message, request or import; ours say it with the ticket's id."""
 
 
+TRACEBACKS = structlog.processors.ExceptionRenderer(
+    structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+)
+"""Where it happened, without the variables there: they hold customers' text, and secrets."""
+
+
 def configure(level: str) -> None:
     """Set up structlog and the standard library's loggers for this process."""
     shared: list[Processor] = [
@@ -28,7 +34,7 @@ def configure(level: str) -> None:
             foreign_pre_chain=shared,
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                structlog.processors.dict_tracebacks,
+                TRACEBACKS,
                 structlog.processors.JSONRenderer(ensure_ascii=False),
             ],
         )

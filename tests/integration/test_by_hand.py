@@ -431,3 +431,63 @@ def test_messages_that_nobody_could_read_are_listed_and_discarded(
     assert "2 messages discarded" in done.stdout
     assert triage("dead", "messages").stdout == ""
     assert acts(sessions) == [("dead messages discard", "Ana", "junk")]
+
+
+def test_erasing_a_person_takes_what_quotes_them_in_their_conversation(
+    sessions: Sessions, receive: Receive, replied: int
+) -> None:
+    del replied
+    hers = receive("7", requester="kunigunde@example.org")
+    answer = receive("7", body="Gern.", cut="> Kunigunde schrieb", requester="agent@example.org",
+                     delivery_key="d-a", ignore_reason="an agent's reply")  # fmt: skip
+    elsewhere = receive("8", body="Gern.", requester="agent@example.org", delivery_key="d-b",
+                        ignore_reason="an agent's reply")  # fmt: skip
+
+    with transaction(sessions) as session:
+        counts = store.erase(session, store.of_requester("kunigunde@example.org"))
+
+    assert counts["tickets"] == 2
+    assert [ticket(sessions, id_).erased_at is not None for id_ in (hers, answer, elsewhere)] == [
+        True, True, False,
+    ]  # fmt: skip
+
+
+def test_while_tickets_are_erased_their_deliveries_still_come_in(
+    sessions: Sessions, receive: Receive
+) -> None:
+    receive("1", requester="a@example.org")
+
+    with transaction(sessions) as session:
+        store.erase(session, store.of_requester("a@example.org"))
+        with transaction(sessions) as gateway:
+            gateway.execute(text("set local lock_timeout = '2s'"))
+            gateway.execute(text(
+                "insert into deliveries (source, delivery_key, event, ticket_id)"
+                " values ('generic', 'again', 'ticket', 1)"
+            ))  # fmt: skip
+
+
+def test_a_discarded_message_was_here_and_is_newer_than_those_before(
+    sessions: Sessions, triage: Triage, dead: int
+) -> None:
+    triage("dead", "discard", dead, "--yes", "--by", "Ana")
+
+    with transaction(sessions) as session:
+        [known] = store.known(session, "generic", [ticket(sessions, dead).external_id]).values()
+    assert known == dead
+
+
+def test_more_dead_tickets_than_a_statement_has_parameters_are_run_again(
+    sessions: Sessions, triage: Triage, dead: int
+) -> None:
+    with transaction(sessions) as session:
+        session.execute(text(
+            "insert into tickets (source, external_id, content_key, subject, body, cut, state,"
+            " queue, attempt_id) select source, n::text, content_key, '', '', '', state, queue,"
+            " attempt_id from tickets, generate_series(10, 66000) as n where id = :dead"
+        ), {"dead": dead})  # fmt: skip
+
+    done = triage("dead", "discard", "--all", "--yes", "--by", "Ana")
+
+    assert done.exit_code == 0, done.output
+    assert "65992 tickets discarded." in done.stdout.replace(",", "")

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from celery.exceptions import Reject
 from sqlalchemy import select, text
+from sqlalchemy.orm import Session
 
 from tests.integration.conftest import Broker
 from tests.replies import GERMAN_BODY, written
@@ -393,3 +394,48 @@ def test_while_one_sweep_works_another_does_nothing(
     with transaction(sessions) as session:
         assert store.is_ours(session)
         assert sweep(sessions, publisher).once() is None
+
+
+def test_a_count_that_takes_too_long_keeps_no_sweep_from_its_work(
+    sessions: Sessions, broker: Broker, publisher: Publisher, receive: Receive,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    def too_long(session: Session) -> None:
+        session.execute(text("set local statement_timeout = 1; select pg_sleep(1)"))
+
+    ticket_id = receive()
+    let_a_minute_pass(sessions)
+    monkeypatch.setattr(store, "count_days", too_long)
+
+    swept = sweep(sessions, publisher).once()
+
+    assert swept is not None
+    assert broker.sent == [(ticket_id, Queue.LIVE)]
+
+
+LONG_ONES = """
+update tickets set queue = 'triage.long', announced_at = now() - interval '2 hours' where id = 1;
+update tickets set state = 'replied' where id = 2;
+insert into attempts (ticket_id, number, worker, outcome) values (2, 1, 'w', 'replied');
+insert into replays (state, actor, selection, as_it_was) values ('running', 'Ana', '{}', false);
+insert into reruns (replay_id, ticket_id, base_attempt_id, profile, queue, state, announced_at)
+values (1, 2, 1, 'p', 'triage.long', 'received', now())
+"""
+"""The first ticket and a rerun of the second wait in the queue of long ones."""
+
+
+def test_messages_of_reruns_do_not_hide_that_a_tickets_is_lost(
+    sessions: Sessions, broker: Broker, publisher: Publisher, receive: Receive
+) -> None:
+    ticket_id = receive()
+    publisher.announce([(ticket_id, Queue.LONG)])
+    broker.lose_one(Queue.LONG)
+    other = receive("2")
+    publisher.send([(other, Queue.LONG)])  # a rerun's
+    with transaction(sessions) as session:
+        session.execute(text(LONG_ONES))
+        store.worker_is_here(session, "w", profile="p", queues=["triage.long"], in_flight=1)
+
+    sweep(sessions, publisher).once()
+
+    assert (ticket_id, Queue.LONG) in broker.sent

@@ -29,6 +29,7 @@ from worker.engine.contract import Identity, Prompt
 from worker.engine.scripted import ScriptedEngine
 from worker.errors import EngineCrashed, EngineUnavailable, TriageError
 from worker.replay import begin as beginning
+from worker.replay import feed
 from worker.replay.select import chosen
 from worker.tickets import read, store
 from worker.tickets.rows import Act, Attempt, Replay, Reply, Rerun, Ticket, Writeback
@@ -481,6 +482,8 @@ def test_cancelling_frees_what_is_in_work_too(
         again = triage("replay", "run", "--by", "Ana")
 
     assert (ended.state, ended.claimed_by) == (State.IGNORED, None)
+    with transaction(sessions) as session:
+        assert not session.scalars(select(Attempt).where(Attempt.outcome == "running")).all()
     assert again.exit_code == 0, again.output
 
 
@@ -766,3 +769,65 @@ def test_what_was_triaged_before_desks_were_kept_cannot_be_run_as_it_was_and_tha
     assert "1 tickets cannot be run as they were" in " ".join(refused.output.split())
     with transaction(sessions) as session:
         assert session.scalars(select(Replay)).all() == []
+
+
+@pytest.mark.parametrize(
+    ("since", "why"),
+    [
+        ("update tickets set state = 'ignored', reason = 'discarded by Ana'",
+         "it waits, is in work, or was put away"),
+        ("update tickets set state = 'triaging'", "it waits, is in work, or was put away"),
+        ("update tickets set erased_at = now()", "its text was erased"),
+    ],
+)  # fmt: skip
+def test_promotion_revives_nothing_that_was_put_away(
+    sessions: Sessions, triage: Triage, replied: int, working: Working, *, since: str, why: str
+) -> None:
+    with working():
+        triage("replay", "run", "--by", "Ana")
+    with transaction(sessions) as session:
+        session.execute(text(since))
+
+    done = triage("replay", "promote", 1, "--all", "--by", "Ana")
+
+    assert f"Ticket {replied} was left as it is: {why}." in done.stdout
+
+
+def test_what_was_skipped_is_written_back_when_it_is_promoted_again(
+    sessions: Sessions, triage: Triage, replied: int, working: Working,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setenv(
+        "TRIAGE_HELPDESKS__GENERIC",
+        '{"url": "https://x.example", "token": "t", "write_back": true}',
+    )
+    promotion = ("replay", "promote", 1, "--all", "--by", "Ben", "--write-back")
+    with working():
+        triage("replay", "run", "--by", "Ana")
+    triage(*promotion)
+    triage("replay", "undo", 1, "--all", "--by", "Ben")
+    with transaction(sessions) as session:
+        session.execute(text("update writebacks set state = 'skipped', attempts = 1"))
+
+    triage(*promotion)
+
+    with transaction(sessions) as session:
+        again = session.scalars(select(Writeback)).one()
+    assert (again.state, again.attempts) == ("waiting", 0)
+    assert ordered(sessions) == [(replied, SECOND_REPLY)]
+
+
+def test_messages_that_still_wait_in_their_own_queue_are_not_lost(
+    sessions: Sessions, publisher: Publisher, replied: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feed, "SILENT_S", -1.0)
+    monkeypatch.setattr(feed, "COUNT_S", 0.0)
+    serve(sessions, "scripted", Queue.LONG)
+    replay_id = begin(sessions, profile="scripted")
+    publisher.send([(replied, Queue.LONG)])
+    feeder = feed.Feeder(replay_id, sessions, publisher, feed.Pace(None))
+
+    for _ in range(4):
+        feeder.look()
+
+    assert publisher.depths()[Queue.LONG] == 1

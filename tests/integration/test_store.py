@@ -9,7 +9,8 @@ import pytest
 from sqlalchemy import select, text
 from sqlalchemy.exc import IntegrityError
 
-from schemas.ticket import IncomingTicket
+from schemas.ticket import IncomingTicket, not_a_message
+from tests.replies import GERMAN_SUBJECT
 from worker.database import Sessions, transaction
 from worker.tickets import store
 from worker.tickets.rows import Attempt, Delivery, Ticket
@@ -291,3 +292,25 @@ def test_every_state_can_be_reached_and_only_the_ignored_is_for_good() -> None:
     assert set(MOVES) == set(State)
     assert reachable == set(State)
     assert [state for state, moves in MOVES.items() if not moves] == [State.IGNORED]
+
+
+def test_of_an_event_that_is_no_message_the_text_is_not_kept(
+    sessions: Sessions, receive: Receive
+) -> None:
+    receive(ignore_reason=not_a_message("issue update"), delivery_key="d-update")
+    receive(ignore_reason="an agent's reply", delivery_key="d-reply", body="Gern.")
+
+    with transaction(sessions) as session:
+        rows = session.execute(text("select subject, body from tickets order by id")).all()
+    assert [tuple(row) for row in rows] == [("", ""), (GERMAN_SUBJECT, "Gern.")]
+
+
+@pytest.mark.parametrize("when", ["9999-12-31T23:59:59-12:00", "0001-01-01T00:00:00+14:00"])
+def test_a_time_that_cannot_be_read_again_is_not_kept(
+    sessions: Sessions, receive: Receive, when: str
+) -> None:
+    ticket_id = receive(source_updated_at=when)
+
+    with transaction(sessions) as session:
+        assert store.claim(session, ticket_id, worker="w", lease_s=60) is not None
+        assert session.get_one(Ticket, ticket_id).source_updated_at is None

@@ -253,6 +253,19 @@ def test_of_two_messages_both_get_their_public_reply(
     assert len(notes(ticket)) == 2
 
 
+def test_in_public_goes_only_what_nobody_has_to_look_at(
+    sessions: Sessions, twin: Twin, way: Way, replied: Replied
+) -> None:
+    ticket, _ = replied()
+    with transaction(sessions) as session:
+        session.execute(text("update replies set disposition = 'suggest'"))
+
+    WriteBack(sessions, "zendesk", replace(way, public=True)).once()
+
+    assert len(notes(ticket)) == 1
+    assert not ticket.said[-1].public
+
+
 def test_an_erased_ticket_is_skipped_without_asking_the_helpdesk(
     sessions: Sessions, twin: Twin, way: Way, replied: Replied
 ) -> None:

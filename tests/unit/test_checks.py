@@ -91,3 +91,15 @@ def test_every_check_is_shown_to_find_something() -> None:
 
 def test_numbers_written_differently_than_in_the_ticket_are_not_invented(found: Any) -> None:
     assert found(reply="Guten Tag! Ihre Rechnung RE 2026 0412 wird von uns noch geprüft.") == []
+
+
+def test_numbers_are_the_same_in_any_width(taxonomy: Taxonomy, detector: LanguageDetector) -> None:
+    reply = Reply.parse(
+        written(reply="ご注文1234567の5000円を確認いたします。", entities=[]), taxonomy
+    )
+    subject = Subject(
+        "注文１２３４５６７で５０００円が引き落とされました。", "ja", reply, "", detector
+    )
+
+    assert list(checks.no_invented_number(subject)) == []
+    assert list(checks.no_forbidden_promise(subject)) == []

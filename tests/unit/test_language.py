@@ -149,6 +149,42 @@ def test_other_languages_are_named_and_not_supported(
     assert not detected.is_supported
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "請問如何解約？我的合約還沒到期。",
+        "我用公司名義購買的。",
+        "我要申請印鑑證明",
+        "請問圖書類商品可以退貨嗎？",
+        "我的入金还没有到账。",
+        "這是我的保証書,還在保固期內。",
+    ],
+)
+def test_words_that_both_languages_have_do_not_make_chinese_japanese(
+    detector: LanguageDetector, text: str
+) -> None:
+    assert detector.detect(text).code == "zh"
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("আমার iPhone অর্ডার এখনও আসেনি, দয়া করে সাহায্য করুন", "bn"),
+        ("என் iPhone ஆர்டர் இன்னும் வரவில்லை", "ta"),
+        ("ჩემი iPhone შეკვეთა ჯერ არ მოსულა", "und"),
+        ("Իմ iPhone պատվերը դեռ չի եկել", "und"),
+        ("ការបញ្ជាទិញ iPhone របស់ខ្ញុំមិនទាន់មកដល់ទេ", "und"),
+    ],
+)
+def test_a_latin_name_in_a_script_that_nobody_here_reads_decides_nothing(
+    detector: LanguageDetector, text: str, code: str
+) -> None:
+    found = detector.detect(text)
+
+    assert found.code == code
+    assert not found.is_supported
+
+
 @pytest.mark.parametrize("text", ["", "😀😀😀", "12345 67890", "???!!!", "\n\n"])
 def test_text_without_letters_has_no_language(detector: LanguageDetector, text: str) -> None:
     assert detector.detect(text).code is None

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from schemas.labelled import LabelledTicket
 from schemas.reply import LABELS
 from schemas.taxonomy import Taxonomy
+from schemas.thresholds import NEVER, Thresholds
 from tests.replies import GERMAN_BODY, written
 from worker.cli.lines import read_lines
 from worker.cli.main import app
@@ -25,7 +26,7 @@ from worker.quality.page import page
 from worker.quality.questions import Question, request_of, scores
 from worker.quality.run import Judged, Run, run
 from worker.quality.summary import NOTHING, summary
-from worker.triage.confidence import Disposition
+from worker.triage.confidence import Disposition, disposition
 from worker.triage.desk import Desk
 
 PAIRS = [("a", "a"), ("a", "a"), ("a", "b"), ("b", "b"), ("c", "b")]
@@ -65,13 +66,24 @@ def test_the_lowest_threshold_that_keeps_the_precision_is_found() -> None:
     assert lowest_threshold(sure, 0.95) == 0.9
     assert lowest_threshold(sure, 0.90) == 0.7
     assert lowest_threshold(sure, 0.60) == 0.3
-    assert lowest_threshold(sure[:10], 0.60) == 1.0, "ten tickets say nothing"
+    assert lowest_threshold(sure[:10], 0.60) == NEVER, "ten tickets say nothing"
 
 
 def test_suggest_stays_below_auto_also_when_both_fit_the_same() -> None:
     bounds = fit([(0.8, True)] * 100, auto_precision=0.9, suggest_precision=0.9)
 
     assert (bounds.auto, bounds.suggest) == (0.8, 0.8 - GAP)
+
+
+def test_where_no_confidence_is_right_often_enough_nothing_passes_however_sure_the_model_is() -> (
+    None
+):
+    over_confident = [(1.0, True)] * 80 + [(1.0, False)] * 20
+
+    bounds = fit(over_confident, auto_precision=0.98, suggest_precision=0.7)
+    verdict, _ = disposition(dict.fromkeys(LABELS, 1.0), Thresholds.same(**bounds.model_dump()))
+
+    assert verdict is Disposition.SUGGEST
 
 
 def judged(sure: float, right: bool) -> Judged:

@@ -61,3 +61,9 @@ def test_the_beginning_is_kept_where_there_is_no_room_for_more() -> None:
 
     assert 0 < len(short.text) < 10_000
     assert short.left_out == short.parts - 1
+
+
+def test_where_there_is_no_text_there_is_nothing_to_leave_out() -> None:
+    short = shorten("", room=10, count=words)
+
+    assert (short.text, short.left_out) == ("", 0)

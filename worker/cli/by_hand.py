@@ -194,7 +194,7 @@ def messages(
 def choose(session: Session, ids: Sequence[int] | None, *, all_: bool) -> list[int]:
     if bool(ids) == all_:
         raise TriageError("name ids, or --all")
-    return list(ids) if ids else [one["id"] for one in read.dead_letters(session)]
+    return list(ids) if ids else list(read.dead_ids(session))
 
 
 def say(count: int, what: str) -> None:

@@ -28,6 +28,7 @@ from worker.cli import (
     tickets,
     writeback,
 )
+from worker.database import UNAVAILABLE, reason
 from worker.errors import TriageError
 
 app = typer.Typer(
@@ -72,11 +73,14 @@ app.add_typer(tickets.app, name="ticket", help="Look at tickets.")
 
 
 def main() -> None:
-    """Run a command; an error of ours is one clear message, not a traceback."""
+    """Run a command; what can be expected to fail is one clear message, not a traceback."""
     try:
         app()
     except TriageError as error:
         sys.stderr.write(f"triage: {error}\n")
+        sys.exit(1)
+    except UNAVAILABLE as error:
+        sys.stderr.write(f"triage: Postgres is unavailable: {reason(error)}\n")
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)

@@ -9,7 +9,8 @@ import signal
 import threading
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -127,19 +128,18 @@ class Service:
         say_here = every(BACKLOG_LOOK_S, self._say_here)
         while not self._ended.wait(TEND_S):
             try:
-                renew()
-                look()
-                if self._is_ready:
-                    say_here()
-            except UNAVAILABLE as error:
-                log.warning("postgres_unavailable", error=reason(error))
+                with tolerating_postgres():
+                    renew()
+                    look()
+                    if self._is_ready:
+                        say_here()
+                self._steer()
+                if self._engine.has_failed and not self._draining.is_set():
+                    self._stop(exit_code=1)
             except Exception:  # without its leases being renewed a worker must not go on
                 log.exception("tending_failed")
                 self._stop(exit_code=1)
                 return
-            self._steer()
-            if self._engine.has_failed and not self._draining.is_set():
-                self._stop(exit_code=1)
 
     def _say_here(self) -> None:
         """Tell other workers and operators of this one while it takes tickets."""
@@ -153,11 +153,8 @@ class Service:
             )
 
     def _say_gone(self) -> None:
-        try:
-            with transaction(self._run.sessions) as session:
-                store.worker_is_gone(session, self._run.worker)
-        except UNAVAILABLE as error:  # it will be forgotten anyway
-            log.warning("postgres_unavailable", error=reason(error))
+        with tolerating_postgres(), transaction(self._run.sessions) as session:
+            store.worker_is_gone(session, self._run.worker)
 
     def _renew_leases(self) -> None:
         if claims := self._run.held.claims():
@@ -210,6 +207,15 @@ def worker_class(app: Celery) -> Any:
             """Ours are installed by `Service.serve`."""
 
     return Worker
+
+
+@contextmanager
+def tolerating_postgres() -> Iterator[None]:
+    """What is not said now is said later, or forgotten in time."""
+    try:
+        yield
+    except UNAVAILABLE as error:
+        log.warning("postgres_unavailable", error=reason(error))
 
 
 def every(interval_s: float, action: Callable[[], None]) -> Callable[[], None]:

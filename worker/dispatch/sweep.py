@@ -22,7 +22,9 @@ LOST_S = 3600.0
 it has one for each ticket that waits."""
 UNSERVED_S = 900.0
 """So long a ticket waits for a worker with room for it to come back; then it is shortened."""
-COUNT_DAYS_S = 600.0
+SELDOM_S = 60.0
+"""So often is done what looks at many tickets, each in a transaction of its own: if it takes too
+long, what every sweep does is done all the same."""
 BATCH = 1000
 
 
@@ -46,21 +48,32 @@ class Sweep:
     ) -> None:
         self._sessions, self._publisher = sessions, publisher
         self._max_crashes, self._lease_s = max_crashes, lease_s
-        self._frees_from = self._counts_days_from = 0.0
+        self._frees_from = self._seldom_from = 0.0
 
     def once(self) -> Swept | None:
-        """Sweep once; None if another sweep is at work or Postgres is unavailable."""
-        try:
-            return self._sweep()
-        except UNAVAILABLE as error:
-            log.warning("postgres_unavailable", error=reason(error))
-            self._frees_from = time.monotonic() + self._lease_s
-            return None
+        """Sweep once; None if another sweep is at work.
+
+        Raises:
+            DBAPIError: Postgres is unavailable.
+        """
+        swept = self._sweep()
+        if swept and time.monotonic() >= self._seldom_from:
+            self._seldom_from = time.monotonic() + SELDOM_S
+            for task in (self._announce_lost, self._count_days):
+                try:
+                    task()
+                except UNAVAILABLE as error:
+                    log.warning("not_swept", what=task.__name__, error=reason(error))
+        return swept
 
     def until(self, stopped: Callable[[float], bool], *, interval_s: float) -> None:
         """Sweep every `interval_s` seconds until `stopped(interval_s)`, which waits, says so."""
         while True:
-            self.once()
+            try:
+                self.once()
+            except UNAVAILABLE as error:
+                log.warning("postgres_unavailable", error=reason(error))
+                self._frees_from = time.monotonic() + self._lease_s
             if stopped(interval_s):
                 return
 
@@ -79,21 +92,27 @@ class Sweep:
                 *store.announced_long_ago(
                     session, older_than_s=OVERDUE_S, queues=empty, limit=BATCH
                 ),
-                *store.announced_long_ago(
-                    session, older_than_s=LOST_S, queues=short(session, depths) - empty, limit=BATCH
-                ),
             ]
-            self._count_days(session)
         announced = self._publisher.announce(waiting)
         if freed or waiting:
             log.info("swept", freed=len(freed), waiting=len(waiting), announced=announced)
         return Swept(len(freed), announced)
 
-    def _count_days(self, session: Session) -> None:
-        """Now and then count the days that are over, for the views."""
-        if time.monotonic() >= self._counts_days_from:
-            store.count_days(session)
-            self._counts_days_from = time.monotonic() + COUNT_DAYS_S
+    def _announce_lost(self) -> None:
+        """Of queues that have messages, but not one for each ticket."""
+        depths = self._depths()
+        with transaction(self._sessions) as session:
+            lost = store.announced_long_ago(
+                session, older_than_s=LOST_S, queues=short(session, depths), limit=BATCH
+            )
+        if lost:
+            log.info("lost", waiting=len(lost), announced=self._publisher.announce(lost))
+
+    def _count_days(self) -> None:
+        """For the views, the days that are over."""
+        with transaction(self._sessions) as session:
+            if store.is_ours(session):
+                store.count_days(session)
 
     def _depths(self) -> dict[str, int]:
         try:
@@ -104,6 +123,6 @@ class Sweep:
 
 
 def short(session: Session, depths: Mapping[str, int]) -> set[str]:
-    """The queues with fewer messages than tickets that were announced and wait."""
+    """The queues with fewer messages than tickets and reruns that were announced and wait."""
     waiting = store.announced_counts(session)
     return {queue for queue, depth in depths.items() if depth < waiting.get(queue, 0)}

@@ -21,6 +21,7 @@ from worker.errors import (
 from worker.helpdesk.outlets import MARKER, Draft, Outlet, Remote
 from worker.tickets import store
 from worker.tickets.store import Job
+from worker.triage.confidence import Disposition
 
 log = logs.get(__name__)
 
@@ -106,7 +107,7 @@ class WriteBack:
             summary=job.summary,
             reply=job.reply,
             fields=self._way.fields,
-            public=self._way.public,
+            public=self._way.public and job.disposition == Disposition.AUTO,
         )
 
     def _end(self, job: Job, state: str, *, reason: str | None = None, remote_id: str = "") -> str:

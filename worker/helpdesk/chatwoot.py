@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import Field
 
-from schemas.ticket import GenericTicket, IncomingTicket
+from schemas.ticket import GenericTicket, IncomingTicket, not_a_message
 from worker.helpdesk import signatures, text
 from worker.helpdesk.contract import Helpdesk, Sent, Webhook, parse
 
@@ -123,7 +123,7 @@ def signature(body: bytes, secret: str, timestamp: str) -> str:
 def why_ignored(body: Body) -> str | None:
     """Why an event is no customer's message; our own private notes come back too."""
     if body.event != MESSAGE:
-        return f"not a message: {body.event}"[:200]
+        return not_a_message(body.event)
     if body.private:
         return "an internal note"
     return None if str(body.message_type) in INCOMING else "an agent's reply"

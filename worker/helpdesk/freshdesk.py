@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import Field
 
-from schemas.ticket import GenericTicket, IncomingTicket
+from schemas.ticket import GenericTicket, IncomingTicket, not_a_message
 from worker.helpdesk import signatures, text
 from worker.helpdesk.contract import Helpdesk, Sent, Webhook, parse
 
@@ -97,5 +97,5 @@ def why_ignored(rule: Rule, body: str) -> str | None:
         return "an internal note"
     is_message = not event or "created" in event or "reply_sent" in event
     if not is_message:
-        return f"not a message: {event}"[:200]
-    return None if body else "not a message: it has no text"
+        return not_a_message(event)
+    return None if body else not_a_message("it has no text")

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import Field
 
-from schemas.ticket import GenericTicket, IncomingTicket
+from schemas.ticket import GenericTicket, IncomingTicket, not_a_message
 from worker.helpdesk import signatures, text
 from worker.helpdesk.contract import Helpdesk, Sent, Webhook, parse
 
@@ -120,5 +120,5 @@ def signature(body: bytes, secret: str, timestamp: str) -> str:
 def why_ignored(event: Event) -> str | None:
     """Why an event is no customer's message; None if it is one."""
     if event.type != INBOUND:
-        return f"not a message: {event.type}"[:200]
+        return not_a_message(event.type)
     return None if event.target.data.is_inbound else "an agent's reply"

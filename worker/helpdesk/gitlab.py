@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import Field
 
-from schemas.ticket import GenericTicket, IncomingTicket
+from schemas.ticket import GenericTicket, IncomingTicket, not_a_message
 from worker.helpdesk import signatures, text
 from worker.helpdesk.contract import Helpdesk, Sent, Webhook, parse
 
@@ -110,9 +110,9 @@ def why_ignored(hook: Hook) -> str | None:
     """Why a hook is no customer's message; None if it is one."""
     what = hook.object_attributes
     if hook.object_kind == "issue":
-        return None if what.action == "open" else f"not a message: issue {what.action}"[:200]
+        return None if what.action == "open" else not_a_message(f"issue {what.action}")
     if hook.object_kind != "note" or what.noteable_type != "Issue" or hook.issue is None:
-        return f"not a message: {hook.object_kind}"[:200]
+        return not_a_message(hook.object_kind)
     if what.system or what.internal or what.confidential:
         return "an internal note"
     is_author = what.author_id is not None and what.author_id == hook.issue.author_id

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import Field
 
-from schemas.ticket import GenericTicket, IncomingTicket
+from schemas.ticket import GenericTicket, IncomingTicket, not_a_message
 from worker.helpdesk import signatures, text
 from worker.helpdesk.contract import Helpdesk, Sent, Webhook, parse
 
@@ -94,7 +94,7 @@ def why_ignored(event: Event) -> str | None:
     """Why an event is no customer's message; None if it is one."""
     item = event.item
     if event.event not in NEW:
-        return f"not a message: {event.event}"[:200]
+        return not_a_message(event.event)
     if item.is_private:
         return "an internal note"
     is_followup = item.items_id is not None

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import Field
 
-from schemas.ticket import GenericTicket, IncomingTicket
+from schemas.ticket import GenericTicket, IncomingTicket, not_a_message
 from worker.helpdesk import signatures, text
 from worker.helpdesk.contract import Helpdesk, Sent, Webhook, parse
 
@@ -120,7 +120,7 @@ class Intercom(Helpdesk):
 def why_ignored(topic: str, part: Message) -> str | None:
     """Why a notification is no customer's message; `ping` is sent while a webhook is set up."""
     if topic not in {CREATED, REPLIED}:
-        return f"not a message: {topic}"[:200]
+        return not_a_message(topic)
     if part.part_type == "note":
         return "an internal note"
     return None if part.author.type in PEOPLE else "an agent's reply"

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import Field
 
-from schemas.ticket import GenericTicket, IncomingTicket
+from schemas.ticket import GenericTicket, IncomingTicket, not_a_message
 from worker.helpdesk import signatures, text
 from worker.helpdesk.adf import in_document
 from worker.helpdesk.contract import Helpdesk, Sent, Webhook, parse
@@ -114,9 +114,9 @@ def why_ignored(event: Event) -> str | None:
     """Why an event is no customer's message; None if it is one."""
     if event.comment is None:
         is_new = event.webhookEvent == CREATED
-        return None if is_new else f"not a message: {event.webhookEvent}"[:200]
+        return None if is_new else not_a_message(event.webhookEvent)
     if event.webhookEvent != COMMENTED:
-        return f"not a message: {event.webhookEvent}"[:200]
+        return not_a_message(event.webhookEvent)
     if not event.comment.jsdPublic:
         return "an internal note"
     author, reporter = event.comment.author, event.issue.fields.reporter

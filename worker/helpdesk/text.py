@@ -27,16 +27,22 @@ TAG = re.compile(r"<[^<>]{0,2000}>")
 
 LINE_CHARS = 300
 """Longer lines are text, whatever they begin with."""
-HISTORY = re.compile(
+RULED = re.compile(
     r"""
     -{2,}\s*(original\s(message|appointment)|ursprüngliche\snachricht|weitergeleitete\snachricht
         |message\s(d.origine|transféré)|forwarded\smessage|原始邮件|原始郵件|回复的原邮件|元のメッセージ
         |転送メッセージ)
-    | (on|am|le)\b.{4,}(wrote|schrieb.*|a\sécrit)\s?:
+    | _{20,}
+    """,
+    re.VERBOSE | re.IGNORECASE,
+)
+"""What a line begins with below which nobody writes."""
+HISTORY = re.compile(
+    r"""
+    (on|am|le)\b.{4,}(wrote|schrieb.*|a\sécrit)\s?:
     | (begin\sforwarded\smessage|anfang\sder\sweitergeleiteten\snachricht|message\stransféré)\s?:
     | .{2,}(さんは書きました|のメッセージ|のメール|写道|寫道)\s?[:：]
     | \d{4}年\d{1,2}月\d{1,2}日.*<\S+@\S+>\s?[:：]?
-    | _{20,}
     """,
     re.VERBOSE | re.IGNORECASE,
 )
@@ -169,7 +175,7 @@ def end_of_message(lines: list[str]) -> int:
 
 def is_history(line: str, following: str) -> bool:
     """Whether older mail begins here; a program may break its first line in two."""
-    if HISTORY.fullmatch(line.strip(" -*")) or HISTORY.match(line):
+    if HISTORY.fullmatch(line.strip(" -*")) or RULED.match(line):
         return True
     if following.startswith("<") and HISTORY.fullmatch(f"{line} {following}"):
         return True

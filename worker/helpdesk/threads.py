@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import Field
 
-from schemas.ticket import IncomingTicket
+from schemas.ticket import IncomingTicket, not_a_message
 from worker.helpdesk import text
 from worker.helpdesk.contract import Sent, parse
 
@@ -88,7 +88,7 @@ def read(payload: Any, *, source: str, event: str) -> IncomingTicket:
 def why_ignored(event: str, thread: Thread) -> str | None:
     """Why an event is no customer's message; None if it is one."""
     if event not in {CREATED, REPLIED}:
-        return f"not a message: {event}"[:200]
+        return not_a_message(event)
     if thread.type == "note":
         return "an internal note"
     return None if thread.type == "customer" else "an agent's reply"

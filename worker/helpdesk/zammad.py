@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import AwareDatetime, Field
 
-from schemas.ticket import GenericTicket, IncomingTicket
+from schemas.ticket import GenericTicket, IncomingTicket, not_a_message
 from worker.helpdesk import signatures, text
 from worker.helpdesk.contract import Helpdesk, Sent, Webhook, parse
 
@@ -121,7 +121,7 @@ def event_of(article: Article | None) -> str:
 def why_ignored(article: Article | None) -> str | None:
     """Why a delivery is no customer's message; None if it is one."""
     if article is None:
-        return "not a message: an update of the ticket"
+        return not_a_message("an update of the ticket")
     if article.internal:
         return "an internal note"
     return None if article.sender == "Customer" else f"a message by {article.sender}"[:200]

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import AwareDatetime, Field
 
-from schemas.ticket import GenericTicket, IncomingTicket
+from schemas.ticket import GenericTicket, IncomingTicket, not_a_message
 from worker.helpdesk import signatures, text
 from worker.helpdesk.contract import Helpdesk, Sent, Webhook, parse
 
@@ -133,7 +133,7 @@ def why_ignored(event: Event) -> str | None:
         return None
     comment = event.event.comment
     if event.type != COMMENT_ADDED or comment is None:
-        return f"not a message: {event.type}"
+        return not_a_message(event.type)
     if not comment.is_public:
         return "an internal note"
     return "an agent's reply" if comment.author.is_staff else None

@@ -10,7 +10,7 @@ from dataclasses import asdict
 from typing import Any
 
 from schemas.reply import LABELS
-from schemas.thresholds import Bounds, Thresholds
+from schemas.thresholds import NEVER, Bounds, Thresholds
 from worker.quality import metrics
 from worker.quality.metrics import Scored
 from worker.quality.run import Judged
@@ -49,11 +49,12 @@ def fit(found: Sequence[Scored], *, auto_precision: float, suggest_precision: fl
 
 
 def lowest_threshold(found: Sequence[Scored], precision: float) -> float:
-    """The lowest confidence from which on at least this share is right; 1 if there is none.
+    """The lowest confidence from which on at least this share is right; `NEVER` if there is
+    none.
 
     Labels of the same confidence pass together or not at all.
     """
-    best, right = 1.0, 0
+    best, right = NEVER, 0
     falling = sorted(found, reverse=True)
     for count, (sure, is_right) in enumerate(falling, 1):
         right += is_right

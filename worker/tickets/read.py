@@ -11,11 +11,12 @@ from schemas.reply import LABELS
 from worker.tickets import store
 from worker.tickets.rows import Attempt, Correction, Finding, Reply, Ticket, Writeback
 from worker.tickets.states import FINAL
+from worker.tickets.store.among import among
 
 
 def reports(session: Session, ticket_ids: Sequence[int]) -> list[dict[str, Any]]:
     """Each ticket as one JSON object, in the order of `ticket_ids`; unknown ids are left out."""
-    rows = session.execute(joined().where(Ticket.id.in_(ticket_ids))).all()
+    rows = session.execute(joined().where(among(Ticket.id, ticket_ids))).all()
     findings = findings_of(session, [row.Attempt.id for row in rows if row.Attempt])
     corrections = corrections_of(session, [row.Ticket.id for row in rows])
     by_id = {
@@ -40,7 +41,7 @@ def latest(session: Session, *, state: str | None, limit: int) -> list[dict[str,
 def finished(session: Session, ticket_ids: Sequence[int]) -> int:
     """How many of these tickets have reached their end."""
     return session.execute(
-        select(func.count()).where(Ticket.id.in_(ticket_ids), Ticket.state.in_(FINAL))
+        select(func.count()).where(among(Ticket.id, ticket_ids), Ticket.state.in_(FINAL))
     ).scalar_one()
 
 
@@ -55,7 +56,7 @@ def joined() -> Select[Ticket, Attempt, Reply]:
 
 def findings_of(session: Session, attempt_ids: Sequence[int]) -> dict[int, list[dict[str, str]]]:
     found: dict[int, list[dict[str, str]]] = {}
-    for row in session.scalars(select(Finding).where(Finding.attempt_id.in_(attempt_ids))):
+    for row in session.scalars(select(Finding).where(among(Finding.attempt_id, attempt_ids))):
         found.setdefault(row.attempt_id, []).append({"check": row.check_name, "detail": row.detail})
     return found
 
@@ -63,7 +64,7 @@ def findings_of(session: Session, attempt_ids: Sequence[int]) -> dict[int, list[
 def corrections_of(session: Session, ticket_ids: Sequence[int]) -> dict[int, list[dict[str, Any]]]:
     """What people wrote instead, by ticket, oldest first."""
     found: dict[int, list[dict[str, Any]]] = {}
-    rows = select(Correction).where(Correction.ticket_id.in_(ticket_ids)).order_by(Correction.id)
+    rows = select(Correction).where(among(Correction.ticket_id, ticket_ids)).order_by(Correction.id)
     for row in session.scalars(rows):
         found.setdefault(row.ticket_id, []).append(
             {
@@ -80,8 +81,13 @@ def corrections_of(session: Session, ticket_ids: Sequence[int]) -> dict[int, lis
 
 def dead_letters(session: Session, *, limit: int | None = None) -> list[dict[str, Any]]:
     """Tickets whose every try failed, newest first, as `reports` gives them."""
+    return reports(session, dead_ids(session, limit=limit))
+
+
+def dead_ids(session: Session, *, limit: int | None = None) -> Sequence[int]:
+    """Their ids alone."""
     ids = select(Ticket.id).where(*store.dead()).order_by(Ticket.id.desc()).limit(limit)
-    return reports(session, session.scalars(ids).all())
+    return session.scalars(ids).all()
 
 
 def attempts_of(session: Session, ticket_id: int) -> list[dict[str, Any]]:

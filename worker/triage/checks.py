@@ -5,6 +5,7 @@ A finding sends the ticket to a person and keeps the reply beside it.
 """
 
 import re
+import unicodedata
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -139,4 +140,5 @@ def findings(subject: Subject) -> tuple[Finding, ...]:
 
 
 def digits(text: str) -> str:
-    return re.sub(r"\D", "", text)
+    """Those of a text in any width, in ASCII."""
+    return re.sub(r"\D", "", unicodedata.normalize("NFKC", text))

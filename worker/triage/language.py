@@ -16,10 +16,12 @@ from lingua import Language, LanguageDetectorBuilder
 
 from worker.triage.langdetected import FirstOpinion
 from worker.triage.prose import prose
-from worker.triage.scripts import FOREIGN_SCRIPTS, count_scripts, script
+from worker.triage.scripts import FOREIGN_SCRIPTS, OTHER, count_scripts, script
 
 NAMES = {"de": "German", "fr": "French", "ja": "Japanese", "zh": "Chinese", "en": "English"}
 """The languages a desk can serve, by ISO 639-1 code."""
+UNDETERMINED = "und"
+"""ISO 639-2's code for a language that nobody here can name."""
 TRADITIONAL = "zh-Hant"
 TRADITIONAL_LOCALES = re.compile(r"zh[-_](?:hant|tw|hk|mo)", re.IGNORECASE)
 
@@ -36,8 +38,8 @@ HONG_KONG_FORMS = "裏銹"
 """Written so in Hong Kong too, though Big5 lacks them."""
 JAPANESE_WORDS = re.compile(
     "株式会社|有限会社|御中|貴社|弊社|至急|見積|請求書|領収|返品|返金|返答|納品|注文|宛名|宛先|不具合|手続|"
-    "解約|振込|入金|未着|発送|出荷|入荷|再起動|取扱|名義|届出|勤怠|残業|稟議|印鑑|値引|割引|受付|予約|"
-    "苦情|依頼|変更希望|発行希望|交換希望|再設定|保証|証明書|担当者|御礼|御社|書類|有給|資料請求|返送|電源入"
+    "振込|未着|発送|出荷|入荷|再起動|取扱|届出|勤怠|残業|稟議|値引|割引|受付|予約|"
+    "苦情|依頼|変更希望|発行希望|交換希望|再設定|保証|証明書|担当者|御礼|御社|(?<!圖)書類|有給|資料請求|返送|電源入"
 )
 """Words that need no kana and that Chinese does not have, or writes otherwise."""
 
@@ -56,7 +58,8 @@ OPINIONS = {"de": Language.GERMAN, "fr": Language.FRENCH, "en": Language.ENGLISH
 
 @dataclass(frozen=True, slots=True)
 class Detected:
-    """A text's language. `code` is ISO 639-1 (`zh` for all Chinese), None if there is none.
+    """A text's language. `code` is ISO 639-1 (`zh` for all Chinese), `und` for one that is not
+    known, None where there are no letters.
 
     `evidence` names the rule that decided; `probability` is 1 where a script decides. `tag` is
     `zh-Hant` or `zh-Hans` where the characters of a Chinese text tell, else the code.
@@ -108,8 +111,10 @@ class LanguageDetector:
             return east_asian(text, kana=kana, ideographs=ideographs, locale=locale or "")
         if scripts.most_common(1)[0][0] == "LATIN":
             return self._latin(text, letters=scripts["LATIN"], spoken=spoken, among=among)
+        if scripts.most_common(1)[0][0] == OTHER:
+            return Detected(UNDETERMINED, 1.0, "script")
         code, probability = self._first.ask(text, is_latin=False)
-        return Detected(code, probability, "script")
+        return Detected(code or UNDETERMINED, probability, "script")
 
     def _latin(
         self, text: str, *, letters: int, spoken: str | None, among: AbstractSet[str]
@@ -153,7 +158,7 @@ def east_asian(text: str, *, kana: int, ideographs: int, locale: str) -> Detecte
         return Detected("ja", 1.0, "Japanese forms")
     if is_japanese_spelling(text) and not CHINESE_WORDS.search(text):
         return Detected("ja", 1.0, "Japanese spelling")
-    if JAPANESE_WORDS.search(text):
+    if JAPANESE_WORDS.search(text) and not CHINESE_WORDS.search(text):
         return Detected("ja", 1.0, "Japanese words")
     if locale.lower().startswith("ja"):
         return Detected("ja", 1.0, "locale")

@@ -5,6 +5,7 @@ itself names it.
 """
 
 import re
+import unicodedata
 from collections.abc import Iterator
 
 FORBIDDEN: dict[str, re.Pattern[str]] = {
@@ -46,7 +47,12 @@ def promises(reply: str, ticket: str) -> Iterator[str]:
     for what, pattern in FORBIDDEN.items():
         if found := pattern.search(reply):
             yield f"{what}: {found[0]!r}"
-    named = {re.sub(r"\D", "", amount) for amount in re.findall(r"\d[\d.,]*", ticket)}
-    for found in SUM.finditer(reply):
+    named = {re.sub(r"\D", "", amount) for amount in re.findall(r"\d[\d.,]*", narrow(ticket))}
+    for found in SUM.finditer(narrow(reply)):
         if re.sub(r"\D", "", found[0]) not in named:
             yield f"a sum: {found[0]!r}"
+
+
+def narrow(text: str) -> str:
+    """Full-width digits and signs as everybody else writes them."""
+    return unicodedata.normalize("NFKC", text)

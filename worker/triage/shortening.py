@@ -38,6 +38,8 @@ def shorten(text: str, *, room: int, count: Callable[[str], int]) -> Shortened:
     The first and the newest part are kept whole as long as both fit; if not even two small
     pieces do, the first piece alone is kept.
     """
+    if not text:  # it is not what takes the room
+        return Shortened("", left_out=0, parts=0)
     for parts in ways_to_part(text):
         costs = [count(part) + 1 for part in parts]
         left = room - MARK_TOKENS - costs[0]

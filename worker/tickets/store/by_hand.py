@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from worker.tickets.rows import Act, Attempt, Correction, Reply, Ticket
 from worker.tickets.states import Outcome, State
+from worker.tickets.store.among import among
 
 
 def correct(
@@ -54,7 +55,7 @@ def run_again(
     """Give dead tickets all their tries back; those that were dead, as (id, queue)."""
     rows = session.execute(
         update(Ticket)
-        .where(*dead(), Ticket.id.in_(ticket_ids))
+        .where(*dead(), among(Ticket.id, ticket_ids))
         .values(
             state=State.RECEIVED,
             failures=0,
@@ -75,7 +76,7 @@ def discard(
     """Put dead tickets away for good; the ids of those that were dead."""
     ids = session.scalars(
         update(Ticket)
-        .where(*dead(), Ticket.id.in_(ticket_ids))
+        .where(*dead(), among(Ticket.id, ticket_ids))
         .values(state=State.IGNORED, reason=f"discarded by {by}")
         .returning(Ticket.id)
     ).all()

@@ -228,6 +228,17 @@ def finish_attempt(session: Session, claim: Claim, result: Result, *, owned: boo
     return is_closed is not None
 
 
+def lose_attempts(session: Session, which: ColumnElement[bool], *, reason: str) -> None:
+    """End those of these attempts that run: their claims are lost, whether or not a worker that
+    lives still tells what came of them.
+    """
+    session.execute(
+        update(Attempt)
+        .where(which, Attempt.outcome == Outcome.RUNNING)
+        .values(outcome=Outcome.LOST, reason=reason, finished_at=func.clock_timestamp())
+    )
+
+
 def without_erased(session: Session, claim: Claim, columns: dict[str, Any]) -> dict[str, Any]:
     """What a worker wrote whose ticket was erased meanwhile, without the text."""
     erased_at = session.execute(

@@ -9,12 +9,13 @@ bring the text back.
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, case, func, or_, select, text, update
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, case, exists, func, or_, select, text, update
+from sqlalchemy.orm import Session, aliased
 
 from worker.tickets.rows import Act, Attempt, Correction, Finding, Reply, Rerun, Ticket
 from worker.tickets.states import FINAL, State
 from worker.tickets.store.among import among
+from worker.tickets.store.endings import lose_attempts
 
 ERASED = "(erased)"
 TEXTS = ("summary", "reply")
@@ -28,8 +29,17 @@ def erase(session: Session, which: ColumnElement[bool]) -> dict[str, int]:
     """
     session.execute(text("set local statement_timeout = 0"))  # years of tickets may take a minute
     ids = session.scalars(
-        select(Ticket.id).where(which, Ticket.erased_at.is_(None)).with_for_update()
+        select(Ticket.id)
+        .where(which, Ticket.erased_at.is_(None))
+        .with_for_update(key_share=True)  # deliveries of these tickets still come in
     ).all()
+    for way, ticket_id in ((Ticket, Ticket.id), (Rerun, Rerun.ticket_id)):
+        session.execute(
+            update(way)
+            .where(among(ticket_id, ids), way.state.not_in(FINAL))
+            .values(state=State.IGNORED, reason="erased", claimed_by=None, claimed_until=None)
+        )
+    lose_attempts(session, among(Attempt.ticket_id, ids), reason="erased")
     attempts = select(Attempt.id).where(among(Attempt.ticket_id, ids))
     counts = {
         "attempts": changed(session, update(Attempt).where(among(Attempt.ticket_id, ids)).values(
@@ -43,12 +53,6 @@ def erase(session: Session, which: ColumnElement[bool]) -> dict[str, int]:
             Correction.note.is_not(None))).values(erased_correction())),
     }  # fmt: skip
     session.execute(update(Act).where(among(Act.ticket_id, ids)).values(reason=None))
-    for way, ticket_id in ((Ticket, Ticket.id), (Rerun, Rerun.ticket_id)):
-        session.execute(
-            update(way)
-            .where(among(ticket_id, ids), way.state.not_in(FINAL))
-            .values(state=State.IGNORED, reason="erased", claimed_by=None, claimed_until=None)
-        )
     session.execute(
         update(Ticket)
         .where(among(Ticket.id, ids))
@@ -72,8 +76,16 @@ def changed(session: Session, statement: Any) -> int:
 
 
 def of_requester(requester: str) -> ColumnElement[bool]:
-    """All tickets that this requester wrote, on any helpdesk."""
-    return Ticket.requester == requester.lower()
+    """All tickets that this requester wrote, on any helpdesk, and what quotes them: what else was
+    kept of their conversations and is no customer's message.
+    """
+    theirs = aliased(Ticket)
+    quotes = exists().where(
+        theirs.requester == requester.lower(),
+        theirs.source == Ticket.source,
+        theirs.external_id == Ticket.external_id,
+    )
+    return (Ticket.requester == requester.lower()) | ((Ticket.state == State.IGNORED) & quotes)
 
 
 def ended_before(age: timedelta) -> ColumnElement[bool]:

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from schemas.ticket import IncomingTicket
 from worker.tickets.rows import Refusal, Ticket
 from worker.tickets.states import Queue, State
+from worker.tickets.store.newer import was_message
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,9 +141,9 @@ def as_row(one: Arrival) -> dict[str, Any]:
         "source": new.source,
         "external_id": new.external_id,
         "content_key": new.content_key,
-        "subject": new.subject,
-        "body": new.body,
-        "cut": new.cut,
+        "subject": new.subject if new.is_message else "",
+        "body": new.body if new.is_message else "",
+        "cut": new.cut if new.is_message else "",
         "locale": new.locale,
         "requester": new.requester.lower() if new.requester else None,
         "source_updated_at": new.source_updated_at,
@@ -174,13 +175,13 @@ def insert_deliveries(
 def known(session: Session, source: str, external_ids: Sequence[str]) -> dict[str, int]:
     """Those of a source's tickets of which a message is here already, each with an id of ours.
 
-    Of what was erased a message was here, though it is ignored now.
+    Of what was erased or discarded a message was here, though it is ignored now.
     """
     rows = session.execute(
         select(Ticket.external_id, Ticket.id).where(
             Ticket.source == source,
             Ticket.external_id.in_(external_ids),
-            (Ticket.state != State.IGNORED) | Ticket.erased_at.is_not(None),
+            was_message(Ticket) | Ticket.erased_at.is_not(None),
         )
     )
     return dict(rows.all())

@@ -32,6 +32,8 @@ from worker.tickets.store.writebacks import order_write_backs
 CORRECTED = "a person corrected it"
 NEWER_RESULT = "it has a newer result"
 NEWER_MESSAGE = "the helpdesk has a newer message of it"
+ERASED = "its text was erased"
+AWAY = "it waits, is in work, or was put away"
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +141,8 @@ def why_not(must_be_current: Any) -> ColumnElement[str | None]:
         (exists().where(Correction.ticket_id == Ticket.id), literal(CORRECTED)),
         (Ticket.attempt_id.is_distinct_from(must_be_current), literal(NEWER_RESULT)),
         (has_newer_message(Ticket), literal(NEWER_MESSAGE)),
+        (Ticket.erased_at.is_not(None), literal(ERASED)),
+        (Ticket.state.not_in([State.REPLIED, State.NEEDS_HUMAN]), literal(AWAY)),
         else_=null(),
     )
 
@@ -153,7 +157,7 @@ def lock(
         .join(Rerun, Rerun.ticket_id == Ticket.id)
         .where(*candidates)
         .order_by(Ticket.id)
-        .with_for_update(of=Ticket)
+        .with_for_update(of=Ticket, key_share=True)  # deliveries of these tickets still come in
     )
     return [(ticket_id, why_not) for ticket_id, why_not in rows]
 

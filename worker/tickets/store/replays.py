@@ -23,6 +23,7 @@ from worker.tickets.rows import Attempt, Replay, Rerun, Ticket, table_of
 from worker.tickets.states import Queue, State
 from worker.tickets.store.by_hand import act
 from worker.tickets.store.claims import Claim, begin, faults_before, take, taking
+from worker.tickets.store.endings import lose_attempts
 from worker.tickets.store.settings import Setting, setting_of
 
 OPEN = (State.RECEIVED, State.TRIAGING)
@@ -238,6 +239,7 @@ def change_replay(
                 claimed_until=None,
             )
         )
+        lose_attempts(session, Attempt.replay_id == replay_id, reason=f"cancelled by {by}")
     if by is not None:
         act(session, f"replay {state}", by=by, reason=reason, result={"replay": replay_id})
     return True

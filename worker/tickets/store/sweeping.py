@@ -1,5 +1,6 @@
 """What the sweep does to forgotten rows: find what waits unannounced, free what nobody works on."""
 
+from collections import Counter
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -8,9 +9,10 @@ from sqlalchemy import ColumnElement, exists, func, insert, or_, select, update
 from sqlalchemy.orm import Session
 
 from worker.tickets.rows import Attempt, DailyMix, Reply, Rerun, Ticket
-from worker.tickets.states import Outcome, Queue, State
+from worker.tickets.states import Queue, State
+from worker.tickets.store.among import among
 from worker.tickets.store.claims import Way
-from worker.tickets.store.endings import waiting_unless
+from worker.tickets.store.endings import lose_attempts, waiting_unless
 from worker.tickets.store.workers import served
 
 SWEEP_LOCK = 0x7472_6961  # "tria": the advisory lock that lets several sweeps run
@@ -86,13 +88,16 @@ def announced_long_ago(
 
 
 def announced_counts(session: Session) -> dict[str, int]:
-    """How many tickets were announced and still wait, by queue."""
-    rows = session.execute(
-        select(Ticket.queue, func.count())
-        .where(Ticket.state == State.RECEIVED, Ticket.announced_at.is_not(None))
-        .group_by(Ticket.queue)
-    )
-    return dict(rows.all())
+    """How many tickets and reruns were announced and still wait, by queue."""
+    counts: Counter[str] = Counter()
+    for way in (Ticket, Rerun):
+        rows = session.execute(
+            select(way.queue, func.count())
+            .where(way.state == State.RECEIVED, way.announced_at.is_not(None))
+            .group_by(way.queue)
+        )
+        counts.update(dict(rows.all()))
+    return counts
 
 
 def free_expired(session: Session, *, max_crashes: int) -> list[int]:
@@ -105,11 +110,8 @@ def free_expired(session: Session, *, max_crashes: int) -> list[int]:
         *free(session, Rerun, Rerun.ticket_id, Attempt.replay_id == Rerun.replay_id,
               max_crashes=max_crashes),
     ]  # fmt: skip
-    session.execute(
-        update(Attempt)
-        .where(Attempt.id.in_([attempt_id for _, attempt_id in lost]))
-        .values(outcome=Outcome.LOST, reason=STOPPED_ANSWERING, finished_at=func.clock_timestamp())
-    )
+    attempt_ids = [attempt_id for _, attempt_id in lost]
+    lose_attempts(session, among(Attempt.id, attempt_ids), reason=STOPPED_ANSWERING)
     return [ticket_id for ticket_id, _ in lost]
 
 

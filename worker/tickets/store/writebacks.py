@@ -24,7 +24,8 @@ class Job:
 
     `labels` hold what people corrected. `is_current` is False once the ticket shows another reply
     or its text was erased, `is_last` until the customer has written more. The message was
-    `written_at`, by the helpdesk's clock where it told, else by when it came.
+    `written_at`, by the helpdesk's clock where it told, else by when it came. `disposition` says
+    whether a person has to look at the reply.
     """
 
     id: int
@@ -38,10 +39,13 @@ class Job:
     is_current: bool
     is_last: bool
     written_at: datetime
+    disposition: str
 
 
 def order_write_back(session: Session, ticket_id: int, reply_id: int) -> None:
-    """Have a reply written back, unless that was ordered before."""
+    """Have a reply written back, unless it was or will be: one that was skipped is looked at anew,
+    as the ticket may show it again.
+    """
     order(session, literal(reply_id), Ticket.id == ticket_id)
 
 
@@ -65,7 +69,16 @@ def order_write_backs(
 def order(session: Session, reply_id: Any, *which: ColumnElement[bool]) -> None:
     rows = select(Ticket.id, reply_id, Ticket.source, literal(WAITING)).where(*which)
     columns = ["ticket_id", "reply_id", "source", "state"]
-    session.execute(upsert(Writeback).from_select(columns, rows).on_conflict_do_nothing())
+    session.execute(
+        upsert(Writeback)
+        .from_select(columns, rows)
+        .on_conflict_do_update(
+            index_elements=[Writeback.reply_id],
+            set_={"state": WAITING, "reason": None, "attempts": 0, "not_before": func.now(),
+                  "ended_at": None},
+            where=Writeback.state == "skipped",
+        )
+    )  # fmt: skip
 
 
 def take_write_back(session: Session, source: str, *, lease_s: float) -> Job | None:
@@ -117,6 +130,7 @@ def job_of(session: Session, row: Writeback) -> Job:
         is_current=ticket.reply_id == reply.id and ticket.erased_at is None,
         is_last=not session.execute(select(has_newer_message(ticket))).scalar_one(),
         written_at=ticket.source_updated_at or ticket.received_at,
+        disposition=reply.disposition,
     )
 
 
