@@ -16,6 +16,7 @@ from uuid import uuid4
 
 from bench.workload import TICKETS, workload
 from worker.cli.desks import make_desk
+from worker.dispatch.serve import AHEAD
 from worker.engine.arguments import engine_arguments
 from worker.engine.attention import attention_backend
 from worker.engine.environment import environment
@@ -28,6 +29,8 @@ from worker.triage import pipeline
 from worker.triage.desk import Desk
 
 IN_FLIGHT = 16
+OUTSTANDING = IN_FLIGHT + AHEAD
+"""As many as the worker has with its engine: those that run, and some that wait for a place."""
 WARM_UP = 16
 PLAIN = "plain"
 NECESSARY = ("end_with_worker", "bring_int4_kernel")
@@ -101,7 +104,7 @@ def sampling(grammar: str | None, max_tokens: int, **changes: Any) -> Any:
 
 
 async def generate(
-    llm: Any, prompts: Prompts, parameters: Any, *, in_flight: int = IN_FLIGHT
+    llm: Any, prompts: Prompts, parameters: Any, *, in_flight: int = OUTSTANDING
 ) -> Generated:
     """Generate for every prompt, so many at a time: as one ends the next begins.
 

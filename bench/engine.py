@@ -70,9 +70,9 @@ def rows(found: Mapping[str, Sequence[Mapping[str, float]]]) -> list[str]:
             line
             for name, what in (("mixed", "answers of 16 to 512 tokens"), ("ours", "our answers"))
             for line in (
-                row(f"(b) {what}: continuous / static batches of 16, tickets/s",
+                row(f"(b) {what}: continuous / static batches of 16, tokens/s",
                     ratio(("batching", f"{name} continuous"), ("batching", f"{name} static")), 2),
-                row(f"(b) {what}: continuous / one at a time, tickets/s",
+                row(f"(b) {what}: continuous / one at a time, tokens/s",
                     ratio(("batching", f"{name} continuous"), ("batching", f"{name} alone")), 2),
                 row(f"{what}: the longest of 16 / their mean", of("batching", f"{name} spread"), 2),
             )

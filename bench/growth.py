@@ -3,8 +3,10 @@
 import time
 from statistics import median
 
+from sqlalchemy import text
+
 from bench.filled import filled
-from bench.report import row, write_section
+from bench.report import fact, row, write_section
 from bench.workload import incoming
 from schemas.ticket import IncomingTicket
 from worker.cli import compose, desks
@@ -24,6 +26,7 @@ def measure(rounds: int) -> None:
     """Both databases in turn, so that the machine's moods meet both."""
     ratios, few, many = [], [], []
     with filled(FEW) as small, filled(MANY) as large:
+        bytes_a_ticket = (size(large) - size(small)) / (MANY - FEW)
         for _ in range(rounds + 1):
             few.append(milliseconds(small))
             many.append(milliseconds(large))
@@ -37,8 +40,20 @@ def measure(rounds: int) -> None:
             row("(g) a ticket's cost at 1,000,000 tickets / at 1,000", ratios[1:], 3),
             row("milliseconds a ticket at 1,000", few[1:], 2),
             row("milliseconds a ticket at 1,000,000", many[1:], 2),
+            fact(
+                "a ticket's rows and indexes, bytes on disk",
+                f"{bytes_a_ticket:,.0f}",
+                "of 500 characters, with attempt and reply",
+            ),
         ],
     )
+
+
+def size(url: str) -> int:
+    """Bytes on disk of the whole database."""
+    query = text("select pg_database_size(current_database())")
+    with opened(url, pool_size=1) as sessions, transaction(sessions) as session:
+        return int(session.execute(query).scalar_one())
 
 
 def milliseconds(url: str) -> float:

@@ -12,7 +12,7 @@ from uuid import uuid4
 
 from prometheus_client import REGISTRY
 
-from bench.bare import IN_FLIGHT, Prompts
+from bench.bare import OUTSTANDING, Prompts
 from worker.engine.vllm_engine import VllmEngine
 
 BEGUN_WITHIN_S, SETTLE_S, MEASURED_S = 1.0, 3.0, 10.0
@@ -23,7 +23,7 @@ class OpenEngine(VllmEngine):
     """The worker's engine, which can be asked past the worker."""
 
     def keep_busy(self, prompts: Prompts, parameters: Any) -> Callable[[], int]:
-        """Ask for one prompt after the other, IN_FLIGHT at a time.
+        """Ask for one prompt after the other, OUTSTANDING at a time.
 
         They begin one by one, as tickets come: answers of one length, which random weights write,
         would all end in the same step, and a step with a new prompt costs more.
@@ -45,8 +45,8 @@ class OpenEngine(VllmEngine):
             raise AssertionError("there is nothing to ask")
 
         asked: list[Future[int]] = [
-            self._on_loop(ask(prompts[one::IN_FLIGHT], one * BEGUN_WITHIN_S / IN_FLIGHT))
-            for one in range(IN_FLIGHT)
+            self._on_loop(ask(prompts[one::OUTSTANDING], one * BEGUN_WITHIN_S / OUTSTANDING))
+            for one in range(OUTSTANDING)
         ]
 
         def end() -> int:

@@ -39,7 +39,11 @@ def measure(rounds: int) -> None:
 
 
 def write(found: dict[str, Any]) -> None:
-    weights = "its own weights" if real_weights() else "random weights, which write nonsense"
+    weights = (
+        "its own weights"
+        if real_weights()
+        else "random weights, which write nonsense, calculating in BF16"
+    )
     write_section(
         f"Production on {gpu()}",
         text=f"Mistral Nemo 12B, profile nemo-awq-32k, {weights}; vLLM {this_machine().vllm}. One "
@@ -53,9 +57,9 @@ def write(found: dict[str, Any]) -> None:
             row("worker, tokens/s written", found["worker"], 0),
             row("bare engine, tokens/s written", found["bare"], 0),
             *rows_of_slots(found),
-            row("(b) mixed lengths: continuous / static batches of 16, tickets/s",
+            row("(b) mixed lengths: continuous / static batches of 16, tokens/s",
                 [found["continuous"] / found["static"]], 2),
-            row("(b) mixed lengths: continuous / one at a time, tickets/s",
+            row("(b) mixed lengths: continuous / one at a time, tokens/s",
                 [found["continuous"] / found["alone"]], 2),
             row("(d) prompt tokens from the cache, of all", [found["cached"]], 3),
             row("(e) tokens/s with the grammar / without", [found["grammar"]], 3),

@@ -1,4 +1,4 @@
-"""The whole product: webhooks per second, tickets per second, sequences running, memory."""
+"""The whole product: webhooks per second, tickets per second, memory."""
 
 import argparse
 import json
@@ -29,47 +29,14 @@ WEBHOOKS = 2000
 LOOK_S = 2.0
 
 SPEED = """
--- From the first claim to the last record: tickets and tokens per second, and how many sequences
--- the engine ran on average (it runs at most 16) until only 16 tickets had not been claimed.
-with measured as (
-    select
-        attempts.*,
-        finished_at - engine_ms * interval '1 millisecond' as entered_at
-    from attempts
-    join tickets on tickets.id = attempts.ticket_id
-    where tickets.external_id like 'bench-%'
-),
-span as (
-    select
-        min(started_at) as first,
-        max(finished_at) as last,
-        (select started_at from measured order by started_at desc offset 16 limit 1) as full_until
-    from measured
-),
-changes as (
-    select entered_at as at, 1 as change from measured
-    union all
-    select finished_at, -1 from measured
-),
-steps as (
-    select
-        at,
-        least(16, sum(change) over (order by at, change)) as running,
-        lead(at) over (order by at, change) as until
-    from changes
-)
+-- From the first claim to the last record.
 select
-    (select count(*) from measured) as tickets,
-    extract(epoch from last - first)::float as seconds,
-    (select sum(output_tokens) from measured)::float as tokens,
-    (
-        select
-            sum(running * extract(epoch from until - at))
-            / sum(extract(epoch from until - at))
-        from steps
-        where at >= first and until <= full_until
-    )::float as running
-from span
+    count(*) as tickets,
+    extract(epoch from max(finished_at) - min(started_at))::float as seconds,
+    sum(output_tokens)::float as tokens
+from attempts
+join tickets on tickets.id = attempts.ticket_id
+where tickets.external_id like 'bench-%'
 """
 
 
@@ -122,7 +89,6 @@ def measure(profile: str, tickets: int) -> dict[str, float]:
     return {
         "tickets_s": speed.tickets / speed.seconds,
         "tokens_s": speed.tokens / speed.seconds,
-        "running": speed.running,
         "webhooks_s": webhooks_s,
         "worker_mb": memory.peak_mb["worker"],
         "gateway_mb": memory.peak_mb["gateway"],

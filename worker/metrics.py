@@ -3,6 +3,8 @@
 Labels have few values: a source, a language, an outcome. Never a ticket's id, never its text.
 """
 
+import math
+
 import prometheus_client
 from prometheus_client import Counter, Gauge, Histogram
 
@@ -38,7 +40,8 @@ WRITEBACKS = Counter(
     "Tries to write a reply back, by outcome: done, skipped, put off, failed.",
     ["source", "outcome"],
 )
-ENGINE_UP = Gauge("triage_engine_up", "1 while the engine can answer.")
+ENGINE_UP = Gauge("triage_engine_up", "1 while the engine can answer, NaN where there is none yet.")
+ENGINE_UP.set(math.nan)
 ENGINE_RUNNING = Gauge(
     "triage_engine_running_sequences", "Tickets that are with the engine now, waiting included."
 )

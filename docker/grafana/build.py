@@ -20,6 +20,11 @@ with warnings.catch_warnings():
     from grafana_foundation_sdk.models.dashboard import VariableOption, VariableRefresh
 
 DIRECTORY = Path(__file__).with_name("dashboards")
+SOURCES = (
+    "select distinct source from ops_flow_v2 where $__timeFilter(hour) "
+    "union select 'unknown' order by source"
+)
+"""Those whose webhooks are all refused too; never none, which would be no SQL."""
 SOURCE = DataSourceRef(type_val="grafana-postgresql-datasource", uid="triage")
 
 
@@ -90,7 +95,7 @@ def sources() -> QueryVariable:
         QueryVariable("source")
         .label("Source")
         .datasource(SOURCE)
-        .query("select source from ops_sources_v1 order by source")
+        .query(SOURCES)
         .refresh(VariableRefresh.ON_TIME_RANGE_CHANGED)
         .multi(True)
         .include_all(True)

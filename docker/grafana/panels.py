@@ -159,7 +159,7 @@ ENGINE = (
         "Sequences running",
         "lines",
         f"select hour as time, profile as metric, running as value from ops_tokens_v1 where {IN_TIME} order by hour",
-        description="On average over the hour; an engine runs 16.",
+        description="On average over the hour, of all workers together; each engine runs 16.",
     ),
     Panel(
         "Tokens written a second",

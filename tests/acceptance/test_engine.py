@@ -18,6 +18,7 @@ import pytest
 from tests.conftest import REPOSITORY
 from tests.stack import runs, wait_for
 from worker import metrics
+from worker.engine import arguments
 from worker.engine.arguments import refused_words, unknown_arguments
 from worker.engine.contract import Prompt, Request
 from worker.engine.memory import Shape
@@ -116,6 +117,15 @@ def test_a_value_that_vllm_does_not_take_is_told(key: str, value: str) -> None:
 
     assert key.replace("_", "-") in said
     assert value in said
+
+
+def test_an_argument_that_vllm_does_not_have_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    words = [*arguments.serve_words(load_profile("demo")), "--no-such-argument", "1"]
+    monkeypatch.setattr(arguments, "serve_words", lambda _: words)
+
+    [said] = refused_words(load_profile("demo"))
+
+    assert "--no-such-argument" in said
 
 
 def test_requests_past_their_deadline_leave_their_slots_to_others(

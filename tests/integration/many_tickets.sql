@@ -92,3 +92,15 @@ set
     reply_id = (select replies.id from replies where replies.attempt_id = attempts.id)
 from attempts
 where attempts.ticket_id = tickets.id;
+
+insert into writebacks (ticket_id, reply_id, source, state, attempts, created_at, ended_at)
+select
+    id,
+    reply_id,
+    source,
+    (array['done', 'done', 'done', 'skipped', 'failed'])[1 + id % 5],
+    1 + id % 2,
+    received_at + interval '6 seconds',
+    received_at + interval '8 seconds'
+from tickets
+where reply_id is not null and state = 'replied';

@@ -13,12 +13,15 @@ from httpx import Response
 from sqlalchemy import text
 
 from schemas.desks import load_desks
-from worker.cli import desks
+from tests.replies import written
+from worker.cli import compose, desks, doctor
 from worker.database import Sessions, transaction
 from worker.dispatch.publish import Publisher
 from worker.dispatch.runtime import Runtime
 from worker.dispatch.tasks import triage_one
-from worker.errors import SettingsError
+from worker.engine.contract import Prompt
+from worker.engine.scripted import ScriptedEngine
+from worker.errors import PromptTooLong, SettingsError
 from worker.gateway.app import create_app
 from worker.gateway.webhooks import Intake
 from worker.helpdesk import HELPDESKS
@@ -166,6 +169,39 @@ def test_a_file_of_desks_that_makes_no_sense_is_refused(
 
     with pytest.raises(SettingsError, match=said):
         desks.named_desks(settings, desks.make_desk(settings))
+
+
+def test_which_desk_makes_no_sense_is_told_by_the_doctor_too(
+    desks_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "acme.toml").write_text("version = ")
+    settings = load_settings(desks=desks_file, profile="scripted")
+
+    with pytest.raises(SettingsError, match="desk acme: TRIAGE_TAXONOMY"):
+        desks.named_desks(settings, desks.make_desk(settings))
+    [*_, seen] = doctor.guarded(doctor.helpdesks, settings)
+
+    assert "desk acme" in seen.found
+    assert seen.fix
+
+
+def test_a_desk_whose_prompt_has_no_room_keeps_no_other_from_starting(
+    desks_file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = load_settings(desks=desks_file, profile="demo")
+    own = desks.make_desk(settings)
+
+    def answer(prompt: Prompt) -> str:
+        if prompt.instruction != own.instruction:
+            raise PromptTooLong("demo", tokens=9000, room=4096)
+        return written()
+
+    monkeypatch.setattr(compose, "engine_maker", lambda _: lambda: ScriptedEngine(answer))
+
+    engine = compose.start_engine(settings, own)
+    engine.stop()
+
+    assert "desk_not_warm" in capsys.readouterr().out
 
 
 def test_the_example_in_the_docs_is_such_a_file() -> None:

@@ -252,6 +252,7 @@ def test_stopping_ends_what_is_asked_at_once(start: Starts, drive: Drives) -> No
     end = threading.Event()
     twin = start(answer=lambda: (200 if end.wait(20) else 500, completion()))
     engine = drive(twin)
+    time.sleep(1.5)  # it was looked at: the connection that this opened is kept
 
     with ThreadPoolExecutor(1) as threads:
         asked = threads.submit(ask, engine)

@@ -13,7 +13,7 @@ from starlette.testclient import TestClient
 from typer.testing import CliRunner
 
 from tests.replies import GERMAN_BODY, written
-from worker import helpdesk
+from worker import helpdesk, metrics
 from worker.cli import compose
 from worker.cli.main import app
 from worker.database import Sessions, transaction
@@ -21,7 +21,7 @@ from worker.dispatch.runtime import Runtime
 from worker.dispatch.tasks import triage_one
 from worker.dispatch.writeback import MOST_ATTEMPTS, Way, WriteBack, run_all
 from worker.engine.scripted import ScriptedEngine
-from worker.errors import OutletUnavailable
+from worker.errors import OutletUnavailable, UnusableBody
 from worker.helpdesk import HELPDESKS, Webhook
 from worker.helpdesk.outlets import Draft, Outlet, Remote, open_outlet
 from worker.helpdesk.twins import SETTINGS, TOKEN, TWINS, Twin, TwinTicket
@@ -469,3 +469,55 @@ def test_a_reconcile_that_makes_no_sense_is_refused(
     cli: Callable[..., Any], words: tuple[str, ...], said: str
 ) -> None:
     assert said in str(cli(*words).exception)
+
+
+def test_a_ticket_that_cannot_be_read_is_told_by_the_exit_code(
+    sessions: Sessions, twin: Twin, cli: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    del sessions
+    twin.customer_writes("Wo ist meine Bestellung geblieben?", subject="Frage")
+    monkeypatch.setattr(HELPDESKS["zendesk"], "read", unreadable)
+
+    done = cli("reconcile", "zendesk", "--json")
+
+    assert json.loads(done.stdout)["unreadable"] == 1
+    assert done.exit_code == 1
+
+
+def unreadable(*_: object) -> None:
+    raise UnusableBody("detail.id is missing")
+
+
+def test_a_helpdesk_that_is_away_for_a_while_does_not_end_reconciling(
+    sessions: Sessions, twin: Twin, cli: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    del sessions
+    twin.customer_writes("Wo ist meine Bestellung geblieben?", subject="Frage")
+    twin.down = True
+
+    def come_back(_s: float) -> bool:
+        was_down, twin.down = twin.down, False
+        return not was_down
+
+    monkeypatch.setattr(compose, "until_signalled", lambda: come_back)
+
+    done = cli("reconcile", "zendesk", "--every", "15m", "--json")
+
+    assert json.loads(done.stdout.splitlines()[-1])["new"] == 1
+    assert done.exit_code == 0, done.output
+
+
+def test_a_reply_that_failed_for_good_is_counted_so(
+    sessions: Sessions, twin: Twin, way: Way, replied: Replied
+) -> None:
+    replied()
+    twin.down = True
+    with transaction(sessions) as session:
+        session.execute(text(f"update writebacks set attempts = {MOST_ATTEMPTS - 1}"))
+    counted = metrics.WRITEBACKS.labels("zendesk", "failed")
+    before = counted._value.get()
+
+    WriteBack(sessions, "zendesk", way).once()
+
+    assert ledger(sessions)[0][0] == "failed"
+    assert counted._value.get() == before + 1

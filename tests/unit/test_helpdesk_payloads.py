@@ -313,3 +313,30 @@ def test_a_document_nested_a_hundred_thousand_deep_is_read_without_a_fault() -> 
         node = {"type": "bulletList", "content": [node]}
 
     assert in_document(node) == "deep"
+
+
+@pytest.mark.parametrize("name", ["helpscout", "freescout"])
+@pytest.mark.parametrize("beside", ["lineitem", "note", "message"])
+def test_what_stands_beside_a_customers_message_does_not_hide_it(name: str, beside: str) -> None:
+    later = thread(beside, "<p>A workflow</p>", at="2026-11-23T10:00:01Z", id=22)
+
+    ticket = read(name, convo(later, thread()), **REPLIED)
+
+    assert (ticket.body, ticket.ignore_reason) == ("More", None)
+
+
+@pytest.mark.parametrize(
+    ("name", "payload", "requester"),
+    [
+        ("gitlab", gitlab() | {"user": {"email": "[REDACTED]", "username": "ana"}}, "ana"),
+        ("gitlab", gitlab() | {"user": {"email": "a@b.de", "username": "ana"}}, "a@b.de"),
+        ("chatwoot", chatwoot(sender={"id": 7, "phone_number": "+4930123"}), "+4930123"),
+        ("chatwoot", chatwoot(sender={"id": 7}), "7"),
+        ("zammad", {"ticket": {"id": 7, "customer": "ana@example.org"}}, "ana@example.org"),
+        ("zammad", {"ticket": {"id": 7, "customer": {"email": "a@b.de"}}}, "a@b.de"),
+    ],
+)
+def test_whoever_wrote_it_has_a_name_by_which_they_can_be_erased(
+    name: str, payload: dict[str, Any], requester: str
+) -> None:
+    assert read(name, payload).requester == requester

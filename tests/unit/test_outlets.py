@@ -326,3 +326,24 @@ def test_errors_are_one_family() -> None:
     family: Callable[[type], bool] = lambda kind: issubclass(kind, OutletError)  # noqa: E731
 
     assert all(map(family, (OutletBusy, OutletConflict, OutletGone, OutletUnavailable)))
+
+
+@pytest.mark.parametrize("name", ["zendesk", "freshdesk", "helpscout"])
+def test_old_tickets_that_were_only_changed_are_not_new(name: str) -> None:
+    twin = TWINS[name]()
+    twin.customer_writes("Von gestern").created_at -= timedelta(days=1)
+    twin.customer_writes("Von jetzt")
+
+    found = list(outlet_of(twin).recent(datetime.now(UTC) - timedelta(hours=1)))
+
+    assert len(found) == 1
+    assert "Von jetzt" in str(found)
+
+
+@pytest.mark.parametrize("hours", [-11, 0, 13])
+def test_glpi_is_asked_for_what_is_new_in_its_own_zone(hours: int) -> None:
+    twin = TWINS["glpi"]()
+    ticket = twin.customer_writes("Von jetzt")
+    ticket.created_at += timedelta(hours=hours)  # as its clock says, without a zone
+
+    assert len(list(outlet_of(twin).recent(datetime.now(UTC) - timedelta(minutes=5)))) == 1

@@ -180,3 +180,15 @@ def test_stopping_ends_what_is_being_written() -> None:
 
     with pytest.raises(EngineUnavailable):
         engine.generate(ASK, deadline_s=30)
+
+
+def test_what_nobody_expects_at_a_new_start_is_in_the_log(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    garage = Garage(2, error=KeyError("a bug"))
+    engine = supervised(garage)
+    garage.engines[0].die()
+    wait_until(lambda: len(garage.engines) == 2)
+    engine.stop()
+
+    assert "KeyError" in capsys.readouterr().out

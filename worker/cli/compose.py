@@ -14,7 +14,7 @@ from typing import IO
 
 from sqlalchemy.orm import Session
 
-from worker import database
+from worker import database, logs
 from worker.cli.desks import SCRIPTED, named_desks, read_taxonomy
 from worker.database import UNAVAILABLE, Sessions, opened, transaction
 from worker.dispatch.celery_app import make_app
@@ -28,13 +28,15 @@ from worker.engine.contract import Engine
 from worker.engine.profiles import load_profile
 from worker.engine.scripted import ScriptedEngine, first_labels
 from worker.engine.supervised import SupervisedEngine
-from worker.errors import SettingsError, SetupError, TriageError
+from worker.errors import Hopeless, SettingsError, SetupError, TriageError
 from worker.helpdesk.outlets import Outlet, open_outlet
 from worker.local import addresses
 from worker.settings import Settings, load_settings
 from worker.tickets.store import RetryPolicy
 from worker.triage.desk import Desk
 from worker.triage.pipeline import warm_up
+
+log = logs.get(__name__)
 
 
 def open_database(settings: Settings, *, pool_size: int) -> Sessions:
@@ -68,7 +70,7 @@ def make_publisher(settings: Settings, sessions: Sessions) -> Publisher:
 
 def start_engine(settings: Settings, desk: Desk) -> SupervisedEngine:
     """Start the engine of the configured profile; returns when it is warm for every desk."""
-    make, every = engine_maker(settings), [desk, *named_desks(settings, desk).values()]
+    make, named = engine_maker(settings), named_desks(settings, desk)
     if settings.profile == SCRIPTED:  # it has nothing to compile or keep
         return SupervisedEngine(make, restarts=settings.engine_restarts)
 
@@ -76,8 +78,12 @@ def start_engine(settings: Settings, desk: Desk) -> SupervisedEngine:
         engine = make()
         with contextlib.ExitStack() as undo:
             undo.callback(engine.stop)  # else its process would keep this one from ending
-            for one in every:
-                warm_up(engine, one)
+            warm_up(engine, desk)
+            for name, one in named.items():
+                try:
+                    warm_up(engine, one)
+                except Hopeless as error:  # its own tickets go to people, others do not wait for it
+                    log.error("desk_not_warm", desk=name, reason=str(error))  # noqa: TRY400
             undo.pop_all()
         return engine
 

@@ -46,7 +46,12 @@ def named_desks(settings: Settings, own: Desk) -> dict[str, Desk]:
     Raises:
         SettingsError: the file, or a taxonomy or thresholds it names, cannot be read.
     """
-    return {name: named_desk(given, settings, own) for name, given in read_desks(settings).items()}
+    found = {}
+    for name, given in read_desks(settings).items():
+        with of_desk(name):
+            desk = make_desk(settings_of(given, settings), own.detector)
+        found[name] = replace(desk, languages=frozenset(given.languages or own.languages))
+    return found
 
 
 def read_desks(settings: Settings) -> dict[str, OwnDesk]:
@@ -56,10 +61,21 @@ def read_desks(settings: Settings) -> dict[str, OwnDesk]:
         return load_desks(settings.desks)
 
 
-def named_desk(given: OwnDesk, settings: Settings, own: Desk) -> Desk:
-    changes = given.model_dump(exclude={"languages"}, exclude_none=True)
-    desk = make_desk(settings.model_copy(update=changes), own.detector)
-    return replace(desk, languages=frozenset(given.languages or own.languages))
+def settings_of(given: OwnDesk, settings: Settings) -> Settings:
+    """The settings as they are for one of the desks."""
+    return settings.model_copy(update=given.model_dump(exclude={"languages"}, exclude_none=True))
+
+
+@contextmanager
+def of_desk(name: str) -> Iterator[None]:
+    """
+    Raises:
+        SettingsError: as before, and it says which desk it is about.
+    """
+    try:
+        yield
+    except SettingsError as error:
+        raise SettingsError(f"desk {name}: {error}") from error
 
 
 def read_taxonomy(settings: Settings) -> Taxonomy:
@@ -73,11 +89,11 @@ def read_taxonomies(settings: Settings) -> Taxonomies:
     Raises:
         SettingsError: one of them, or TRIAGE_DESKS, cannot be read.
     """
-    named = {
-        name: read_taxonomy(settings.model_copy(update={"taxonomy": given.taxonomy}))
-        for name, given in read_desks(settings).items()
-        if given.taxonomy
-    }
+    named = {}
+    for name, given in read_desks(settings).items():
+        if given.taxonomy:
+            with of_desk(name):
+                named[name] = read_taxonomy(settings_of(given, settings))
     return Taxonomies(read_taxonomy(settings), named)
 
 

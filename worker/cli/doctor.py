@@ -136,14 +136,19 @@ def servers(settings: Settings) -> Seen:
 
 def taxonomy(settings: Settings) -> Iterator[Seen]:
     found = desks.read_taxonomy(settings)
+    desks.read_thresholds(settings)
     yield Seen("taxonomy", f"version {found.version}, {len(found.values)} categories")
 
 
 def helpdesks(settings: Settings) -> Iterator[Seen]:
     known = ", ".join(map(compose.source_of, settings.webhook_secrets))
     yield Seen("webhooks", known or "no secret is set; `triage up` makes its own")
-    for name in desks.read_desks(settings):
-        yield Seen("desk", name)
+    for name, given in desks.read_desks(settings).items():
+        own = desks.settings_of(given, settings)
+        with desks.of_desk(name):
+            desks.read_thresholds(own)
+            found = desks.read_taxonomy(own)
+        yield Seen("desk", f"{name}: taxonomy {found.version}")
     for key, how in settings.helpdesks.items():
         compose.outlet_of(settings, compose.source_of(key))
         goes = "replies go back" if how.write_back else "can be reconciled"

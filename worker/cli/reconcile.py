@@ -14,9 +14,9 @@ from schemas.ticket import IncomingTicket
 from worker import helpdesk, logs
 from worker.cli import compose
 from worker.cli.by_hand import AsJson
-from worker.database import Sessions, opened, transaction
+from worker.database import UNAVAILABLE, Sessions, opened, reason, transaction
 from worker.dispatch.publish import Publisher
-from worker.errors import TriageError, UnusableBody
+from worker.errors import OutletError, TriageError, UnusableBody
 from worker.helpdesk import HELPDESKS, Webhook
 from worker.local import addresses
 from worker.settings import Settings, load_settings
@@ -42,6 +42,7 @@ def reconcile(
     """Ask a helpdesk for its tickets and take those whose webhooks never came.
 
     Needs TRIAGE_HELPDESKS__{SOURCE}__URL and __TOKEN. What came already is recognised by its text.
+    Exit code 1 if a ticket could not be read.
     """
     settings = addresses(load_settings())
     logs.configure("WARNING")
@@ -49,9 +50,17 @@ def reconcile(
     with opened(settings.database_url, pool_size=2) as sessions:
         publisher = compose.make_publisher(settings, sessions)
         stopped = compose.until_signalled() if pause else None
+        if pause is None or stopped is None:
+            counts = ask(settings, source, age, sessions, publisher, dry_run=dry_run)
+            tell(counts, as_json=as_json)
+            raise typer.Exit(1 if counts["unreadable"] else 0)
         while True:
-            tell(ask(settings, source, age, sessions, publisher, dry_run=dry_run), as_json=as_json)
-            if pause is None or stopped is None or stopped(pause.total_seconds()):
+            try:
+                counts = ask(settings, source, age, sessions, publisher, dry_run=dry_run)
+                tell(counts, as_json=as_json)
+            except (OutletError, *UNAVAILABLE) as error:
+                log.warning("not_reconciled", source=source, reason=reason(error))
+            if stopped(pause.total_seconds()):
                 return
 
 

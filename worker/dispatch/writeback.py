@@ -30,6 +30,7 @@ LEASE_S = 120.0
 MOST_ATTEMPTS = 20
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 5.0, 1800.0
 LOOK_S = 1.0
+OUTCOMES = ("done", "skipped", "put off", "failed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,8 @@ class WriteBack:
 
     def __init__(self, sessions: Sessions, source: str, way: Way) -> None:
         self._sessions, self._source, self._way = sessions, source, way
+        for outcome in OUTCOMES:  # a series that begins at one is no increase to Prometheus
+            metrics.WRITEBACKS.labels(source, outcome)
 
     def once(self) -> float | None:
         """Write the next reply back; the seconds the helpdesk wants to be left alone (mostly 0).
@@ -120,7 +123,7 @@ class WriteBack:
             store.put_off_write_back(
                 session, job, reason=str(error), wait_s=wait_s, most_attempts=MOST_ATTEMPTS
             )
-        return "put off"
+        return "failed" if job.attempt >= MOST_ATTEMPTS else "put off"
 
 
 def was_answered(job: Job, remote: Remote) -> bool:

@@ -3,7 +3,7 @@
 import argparse
 import shlex
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from worker.engine.profiles import Profile
 from worker.errors import SettingsError
@@ -74,7 +74,12 @@ def refused_words(profile: Profile) -> list[str]:
     known = installed_arguments()
     from vllm.utils.argparse_utils import FlexibleArgumentParser  # noqa: PLC0415
 
-    parser = FlexibleArgumentParser(exit_on_error=False)  # type: ignore[no-untyped-call]
+    class Parser(FlexibleArgumentParser):
+        def error(self, message: str) -> NoReturn:
+            """What it does not know ends the process otherwise, whatever `exit_on_error` says."""
+            raise ValueError(message)
+
+    parser = Parser(exit_on_error=False)  # type: ignore[no-untyped-call]
     known.add_cli_args(parser)
     model, *words = serve_words(profile)[2:]
     words.remove(OF_THE_SERVER)

@@ -69,6 +69,10 @@ class Endpoint:
     def post(self, path: str, body: dict[str, Any], *, timeout: httpx.Timeout) -> httpx.Response:
         return self.http.post(path, json=body, timeout=timeout, extensions={"trace": self._note})
 
+    def get(self, path: str) -> httpx.Response:
+        """Noted as well: what a look has opened a request goes over next."""
+        return self.http.get(path, timeout=LOOK_TIMEOUT_S, extensions={"trace": self._note})
+
     def close(self) -> None:
         """End what is being asked at once: closing alone does not wake a thread that waits."""
         with self._lock:
@@ -87,7 +91,7 @@ class Endpoint:
 
     def answers(self) -> bool:
         try:
-            return self.http.get("/health", timeout=LOOK_TIMEOUT_S).is_success
+            return self.get("/health").is_success
         except (httpx.HTTPError, RuntimeError):
             return False
 
@@ -99,8 +103,7 @@ class Endpoint:
             SettingsError: it does not know our key, serves another model, or is no vLLM.
         """
         try:
-            models = self.http.get("/v1/models", timeout=LOOK_TIMEOUT_S)
-            version = self.http.get("/version", timeout=LOOK_TIMEOUT_S)
+            models, version = self.get("/v1/models"), self.get("/version")
         except (httpx.HTTPError, RuntimeError) as error:
             raise self._silent(str(error)) from error
         if models.is_server_error:  # a proxy's, while the server behind it starts
@@ -162,6 +165,11 @@ class Endpoints:
             self.close()
             raise
         threading.Thread(target=self._watch, name="server-watch", daemon=True).start()
+
+    @property
+    def context(self) -> int:
+        """Tokens that each of them takes that answers: a ticket shortened for one fits all."""
+        return min((one.served.context for one in self._all if one.is_up and one.served), default=0)
 
     @contextmanager
     def least_busy(self) -> Iterator[tuple[Endpoint, Served]]:

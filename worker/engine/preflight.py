@@ -157,7 +157,7 @@ def calculation(profile: Profile, checkpoint: Checkpoint, machine: Machine) -> S
     reads_by_fa3 = has_fp8_cache(profile) and machine.capability in HOPPER  # in BF16 alone
     fix = (
         f'on {machine.device} an FP8 cache needs dtype = "bfloat16": '
-        "a profile of your own with it (docs/profiles.md)"
+        "nemo-awq-32k-hopper, or a profile of your own with it (docs/profiles.md)"
     )
     return Seen("calculation", found, fix if reads_by_fa3 and dtype != "bfloat16" else None)
 

@@ -138,8 +138,11 @@ class SupervisedEngine:
             metrics.ENGINE_RESTARTS.inc()
             try:
                 self._engine = self._start()
-            except Exception as error:  # noqa: BLE001  # whatever it is, the worker serves or ends
+            except TriageError as error:
                 log.warning("engine_start_failed", restarts=restarts, reason=str(error))
+                continue
+            except Exception:  # whatever it is, the worker serves or ends
+                log.exception("engine_start_failed", restarts=restarts)
                 continue
             if self._is_stopping.is_set():
                 self._engine.stop()

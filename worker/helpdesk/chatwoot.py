@@ -25,7 +25,16 @@ class Account(Sent):
 
 
 class Person(Sent):
+    """Who comes by a widget or WhatsApp has no address."""
+
+    id: str | None = None
     email: str | None = None
+    identifier: str | None = None
+    phone_number: str | None = None
+
+    @property
+    def name(self) -> str | None:
+        return self.email or self.identifier or self.phone_number or self.id
 
 
 class Additional(Sent):
@@ -87,7 +96,7 @@ class Chatwoot(Helpdesk):
                 "subject": text.one_line(conversation.additional_attributes.mail_subject or ""),
                 "body": message.body,
                 "cut": message.cut,
-                "requester": body.sender.email if body.sender else None,
+                "requester": body.sender.name if body.sender else None,
                 "ignore_reason": why_ignored(body),
             },
         )

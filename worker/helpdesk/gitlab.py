@@ -16,8 +16,14 @@ TOKEN, KEY, UUID = "x-gitlab-token", "idempotency-key", "x-gitlab-event-uuid"
 
 
 class User(Sent):
+    """Who has no public address has one that reads `[REDACTED]`."""
+
     email: str | None = None
     username: str | None = None
+
+    @property
+    def name(self) -> str | None:
+        return self.email if self.email and "@" in self.email else self.username
 
 
 class Project(Sent):
@@ -83,7 +89,7 @@ class GitLab(Helpdesk):
                 "subject": text.one_line((issue.title if issue else what.title) or ""),
                 "body": message.body,
                 "cut": message.cut,
-                "requester": hook.user.email or hook.user.username,
+                "requester": hook.user.name,
                 "ignore_reason": why_ignored(hook),
             },
         )

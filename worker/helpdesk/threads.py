@@ -50,17 +50,22 @@ class Conversation(Sent):
     threads: tuple[Thread, ...] = ()
     embedded: Threads = Field(Threads(), alias="_embedded")
 
-    @property
-    def newest(self) -> Thread | None:
-        """The newest thread; those without a time are taken in the order sent."""
+    def newest(self, event: str) -> Thread | None:
+        """The thread that an event tells of: the newest, of the customer's where it tells of those.
+
+        What a workflow or a draft adds at the same time stands beside it. Threads without a time
+        are taken in the order sent.
+        """
         sent = self.embedded.threads or self.threads
-        return max(sent, key=lambda one: one.createdAt, default=None)
+        theirs = [one for one in sent if one.type == "customer"]
+        among = theirs if event in {CREATED, REPLIED} and theirs else sent
+        return max(among, key=lambda one: one.createdAt, default=None)
 
 
 def read(payload: Any, *, source: str, event: str) -> IncomingTicket:
     """The ticket in a conversation that was sent with this event."""
     conversation = parse(Conversation, payload)
-    thread = conversation.newest or Thread(body=conversation.preview)
+    thread = conversation.newest(event) or Thread(body=conversation.preview)
     message = text.message(
         thread.body or "",
         is_html=True,

@@ -21,8 +21,10 @@ class Customer(Sent):
 
 
 class Ticket(Sent):
+    """A customer is an object in webhooks, and their login in what the API finds."""
+
     id: str = Field(min_length=1)
-    customer: Customer = Customer()
+    customer: Customer | str = Customer()
     title: str = ""
     updated_at: AwareDatetime | None = None
 
@@ -73,7 +75,9 @@ class Zammad(Helpdesk):
                 "subject": text.one_line(ticket.title),
                 "body": message.body,
                 "cut": message.cut,
-                "requester": ticket.customer.email,
+                "requester": ticket.customer
+                if isinstance(ticket.customer, str)
+                else ticket.customer.email,
                 "source_updated_at": ticket.updated_at,
                 "ignore_reason": why_ignored(article),
             },

@@ -9,7 +9,7 @@ from operator import itemgetter
 from typing import Any
 
 from worker.helpdesk import text
-from worker.helpdesk.outlets.api import Api, answers, marked
+from worker.helpdesk.outlets.api import Api, answers, marked, moment
 from worker.helpdesk.outlets.contract import Draft, Remote
 
 PAGE = 100
@@ -66,6 +66,8 @@ class FreshdeskOutlet:
             order_type="asc",
             include="description,requester",
         ):
+            if moment(ticket["created_at"]) < since:  # it was changed only
+                continue
             yield {
                 "ticket_id": ticket["id"],
                 "triggered_event": "{ticket_action:created}",

@@ -4,7 +4,7 @@ GLPI has no tags: category and the rest stand in the followup.
 """
 
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from operator import itemgetter
 from typing import Any
 
@@ -13,6 +13,8 @@ from worker.helpdesk.outlets.contract import Draft, Remote
 
 PRIORITY = {"low": 2, "medium": 3, "high": 4, "urgent": 5}
 PAGE = 100
+WESTERNMOST = timedelta(hours=12)
+"""GLPI's times are of its own zone, which they do not tell: rather too many tickets are found."""
 
 
 class GlpiOutlet:
@@ -69,6 +71,7 @@ class GlpiOutlet:
 
     def recent(self, since: datetime) -> Iterator[dict[str, Any]]:
         headers, start = self._session(), 0
+        earliest = since - WESTERNMOST
         while True:
             found = self._api.request(
                 "GET",
@@ -77,7 +80,7 @@ class GlpiOutlet:
                 params={"range": f"{start}-{start + PAGE - 1}", "sort": "date", "order": "ASC"},
             )
             for ticket in found:
-                if ticket["date"] >= f"{since:%Y-%m-%d %H:%M:%S}":
+                if ticket["date"] >= f"{earliest:%Y-%m-%d %H:%M:%S}":
                     yield {"event": "new", "item": ticket}
             if len(found) < PAGE:
                 return

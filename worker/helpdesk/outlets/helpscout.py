@@ -8,7 +8,7 @@ from datetime import datetime
 from operator import itemgetter
 from typing import Any
 
-from worker.helpdesk.outlets.api import Api, answers, marked
+from worker.helpdesk.outlets.api import Api, answers, marked, moment
 from worker.helpdesk.outlets.contract import Draft, Remote
 
 
@@ -58,11 +58,13 @@ class HelpScoutOutlet:
         return str((written or {}).get("id", ""))
 
     def recent(self, since: datetime) -> Iterator[dict[str, Any]]:
-        yield from self._api.pages(
+        for conversation in self._api.pages(
             "/v2/conversations",
             "conversations",
             lambda page: (page.get("_links") or {}).get("next", {}).get("href"),
             modifiedSince=f"{since:%Y-%m-%dT%H:%M:%SZ}",
             status="all",
             embed="threads",
-        )
+        ):
+            if moment(conversation["createdAt"]) >= since:  # others were changed only
+                yield conversation

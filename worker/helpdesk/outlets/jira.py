@@ -1,7 +1,8 @@
 """Writes back to Jira Service Management: an internal comment, labels, priority, custom fields."""
 
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import UTC, datetime
+from math import ceil
 from typing import Any
 
 from worker.helpdesk.adf import in_document
@@ -60,8 +61,13 @@ class JiraOutlet:
         return str(self._api.post(path, comment)["id"])
 
     def recent(self, since: datetime) -> Iterator[dict[str, Any]]:
-        start, query = 0, f'created >= "{since:%Y-%m-%d %H:%M}" order by created asc'
-        while found := self._api.get("/rest/api/2/search", jql=query, startAt=start)["issues"]:
+        minutes = ceil((datetime.now(UTC) - since).total_seconds() / 60)
+        asked = {  # an age, as Jira reads times in the account's zone; attachments are no default
+            "jql": f"created >= -{minutes}m order by created asc",
+            "fields": "summary,description,reporter,attachment,updated",
+        }
+        start = 0
+        while found := self._api.get("/rest/api/2/search", **asked, startAt=start)["issues"]:
             for issue in found:
                 yield {"webhookEvent": CREATED, "issue": issue}
             start += len(found)

@@ -9,7 +9,7 @@ from datetime import datetime
 from operator import itemgetter
 from typing import Any
 
-from worker.helpdesk.outlets.api import Api, answers, marked
+from worker.helpdesk.outlets.api import Api, answers, marked, moment
 from worker.helpdesk.outlets.contract import Draft, Remote
 from worker.helpdesk.zendesk import CREATED
 
@@ -70,4 +70,5 @@ class ZendeskOutlet:
             lambda page: None if page["end_of_stream"] else page["after_url"],
             start_time=int(since.timestamp()),
         ):
-            yield {"type": CREATED, "detail": ticket}
+            if moment(ticket["created_at"]) >= since:  # others were changed only
+                yield {"type": CREATED, "detail": ticket}

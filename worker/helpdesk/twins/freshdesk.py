@@ -24,7 +24,8 @@ class FreshdeskTwin(Twin):
             return []
         return [
             {"id": one.id, "subject": one.subject, "description": one.said[0].body,
-             "requester": {"email": "ana@example.org"}}
+             "requester": {"email": "ana@example.org"},
+             "created_at": one.created_at.isoformat()}
             for one in self.tickets.values()
         ]  # fmt: skip
 

@@ -44,6 +44,7 @@ def as_sent(ticket: TwinTicket) -> dict[str, Any]:
     return {
         "id": ticket.id,
         "subject": ticket.subject,
+        "createdAt": f"{ticket.created_at:%Y-%m-%dT%H:%M:%SZ}",
         "tags": [{"tag": one} for one in sorted(ticket.tags)],
         "customFields": [{"id": int(id_), "value": value} for id_, value in ticket.fields.items()],
         "primaryCustomer": {"id": 1, "email": "ana@example.org"},

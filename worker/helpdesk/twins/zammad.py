@@ -68,7 +68,8 @@ class ZammadTwin(Twin):
 
 
 def as_sent(ticket: TwinTicket) -> dict[str, Any]:
-    return {"id": ticket.id, "title": ticket.subject, "created_at": ticket.created_at.isoformat()}
+    return {"id": ticket.id, "title": ticket.subject, "customer": "ana@example.org",
+            "created_at": ticket.created_at.isoformat()}  # fmt: skip
 
 
 def article(said: Said) -> dict[str, Any]:

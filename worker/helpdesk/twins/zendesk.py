@@ -69,7 +69,7 @@ def stamp(ticket: TwinTicket) -> str:
 def ticket_as_sent(ticket: TwinTicket) -> dict[str, Any]:
     return {"id": ticket.id, "subject": ticket.subject, "description": ticket.said[0].body,
             "status": "open", "tags": sorted(ticket.tags), "updated_at": stamp(ticket),
-            "requester_id": 1}  # fmt: skip
+            "created_at": ticket.created_at.isoformat(), "requester_id": 1}  # fmt: skip
 
 
 def comment(said: Said) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from datetime import datetime
 from sqlalchemy import CheckConstraint, ForeignKey, Identity, Index, func, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from worker.tickets.rows.row import Row
+from worker.tickets.rows.row import Row, hour_of
 
 
 class Writeback(Row):
@@ -23,7 +23,11 @@ class Writeback(Row):
             "not_before",
             postgresql_where=text("state = 'waiting'"),
         ),
-        Index("ix_writebacks_created_at", "created_at"),
+        Index(
+            "ix_writebacks_hour",
+            hour_of("created_at"),
+            postgresql_include=["source", "state", "attempts"],
+        ),
     )
 
     id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
