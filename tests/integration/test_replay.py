@@ -472,8 +472,12 @@ def test_cancelling_frees_what_is_in_work_too(
     serve(sessions)
     begin(sessions)
 
+    running: list[Attempt] = []
+
     def cancelled_meanwhile(_: Prompt) -> str:
         triage("replay", "cancel", 1, "--by", "Ana")
+        with transaction(sessions) as session:
+            running.extend(session.scalars(select(Attempt).where(Attempt.outcome == "running")))
         raise EngineUnavailable("the engine was stopped")
 
     triage_one(replied, runtime(ScriptedEngine(cancelled_meanwhile)))
@@ -482,8 +486,7 @@ def test_cancelling_frees_what_is_in_work_too(
         again = triage("replay", "run", "--by", "Ana")
 
     assert (ended.state, ended.claimed_by) == (State.IGNORED, None)
-    with transaction(sessions) as session:
-        assert not session.scalars(select(Attempt).where(Attempt.outcome == "running")).all()
+    assert running == [], "its worker may be dead: nobody else would end it"
     assert again.exit_code == 0, again.output
 
 

@@ -1,6 +1,8 @@
 """What monitoring sees: metrics of gateway and worker, traces, logs, refused webhooks."""
 
 import re
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 
@@ -167,6 +169,16 @@ def test_metrics_of_a_worker_are_served_and_a_taken_port_is_no_failure() -> None
     with urlopen(f"http://127.0.0.1:{port}/metrics") as answer:  # our own
         assert b"triage_engine_up" in answer.read()
     assert [line["event"] for line in lines] == ["metrics_not_served"]
+
+
+def test_where_there_is_no_engine_yet_none_is_down() -> None:
+    told = "import prometheus_client as p; from worker import metrics; print(p.generate_latest())"
+
+    said = subprocess.run(  # a process of its own, as the gateway is
+        [sys.executable, "-c", told], capture_output=True, text=True, check=True
+    ).stdout
+
+    assert "triage_engine_up NaN" in said
 
 
 def test_refusals_become_rows_and_add_up(sessions: Sessions) -> None:
