@@ -75,7 +75,8 @@ def fact(name: str, value: object, detail: str = "") -> str:
 
 def machine() -> str:
     gib = psutil.virtual_memory().total / 2**30
-    return f"{os.cpu_count()} cores ({cpu()}), {gib:.0f} GiB, {gpu()}"
+    avx = "with" if "avx512f" in Path("/proc/cpuinfo").read_text() else "without"
+    return f"{os.cpu_count()} cores ({cpu()}, {avx} AVX-512), {gib:.0f} GiB, {gpu()}"
 
 
 def gpu() -> str:
