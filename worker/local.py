@@ -29,6 +29,8 @@ log = logs.get(__name__)
 RESTARTS = 3
 HEALTHY_S = 300.0
 """A part that has lived so long has earned the full number of restarts again."""
+ONE_BY_ONE = "TRIAGE_HELPDESKS__"
+"""Settings that would win over the helpdesks that the parts are given as a whole."""
 START_S = 1800.0
 """A first start on a card downloads gigabytes and compiles; a part that ends is noticed at once."""
 
@@ -131,7 +133,12 @@ class Stack:
             part.start()
 
     def stop(self) -> None:
-        """Stop everything in order: first the way in, last the database. A Ctrl-C cuts it short."""
+        """Stop everything in order: first the way in, last the database. A Ctrl-C cuts it short.
+
+        What another stack runs on the same data is left alone.
+        """
+        if not self._lock.is_locked:
+            return
         try:
             for part in sorted(self._parts, key=lambda part: STOP_ORDER.index(part.name)):
                 part.stop()
@@ -158,7 +165,9 @@ class Stack:
 
     def _environment(self, broker_url: str) -> dict[str, str]:
         return {
-            **os.environ,
+            **{
+                name: value for name, value in os.environ.items() if not name.startswith(ONE_BY_ONE)
+            },
             "PYTHONUNBUFFERED": "1",
             "TRIAGE_DATABASE_URL": self.database_url,
             "TRIAGE_BROKER_URL": broker_url,
@@ -186,8 +195,9 @@ class Stack:
         return any(how.write_back for how in self._settings.helpdesks.values())
 
     def _gateway_is_ready(self) -> bool:
+        address = f"{self.gateway_url}/readyz"
         try:
-            return httpx.get(f"{self.gateway_url}/readyz", timeout=2).status_code == 200
+            return httpx.get(address, timeout=2, trust_env=False).status_code == 200  # no proxy
         except httpx.HTTPError:
             return False
 

@@ -203,7 +203,7 @@ REPLAY = (
     Panel(
         "Bad results by kind",
         "table",
-        "select kind, count(*) as tickets from ops_worst_v1 where $__timeFilter(received_at) group by kind "
+        "select kind, count(distinct ticket_id) as tickets from ops_worst_v1 where $__timeFilter(received_at) group by kind "
         "order by tickets desc",
         description="What a replay could be about: `triage replay plan --reason KIND`.",
     ),

@@ -154,3 +154,28 @@ def test_a_file_that_is_no_json_is_refused(enqueue: Callable[..., Any], tmp_path
     file.write_text("{")
 
     assert "not JSON" in str(enqueue(file, "--from", "jira").exception)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("a.csv", "Ticket ID,Subject,Description\n1,Grüße,x\n".encode("cp1252"), "UTF-8"),
+        ("a.json", b'"tickets"', "neither a list"),
+    ],
+)
+def test_a_file_that_would_be_read_wrongly_is_refused(
+    enqueue: Callable[..., Any], tmp_path: Path, name: str, content: bytes, said: str
+) -> None:
+    file = tmp_path / name
+    file.write_bytes(content)
+
+    assert said in str(enqueue(file, "--from", "zendesk").exception)
+
+
+def test_a_field_may_hold_a_whole_thread(enqueue: Callable[..., Any], tmp_path: Path) -> None:
+    file = tmp_path / "a.csv"
+    file.write_text(f"ID,Subject,Description\n1,S,{'Wort ' * 40_000}\n")
+
+    done = enqueue(file, "--from", "zendesk", "--json")
+
+    assert json.loads(done.stdout)["new"] == 1, done.output

@@ -491,3 +491,28 @@ def test_more_dead_tickets_than_a_statement_has_parameters_are_run_again(
 
     assert done.exit_code == 0, done.output
     assert "65992 tickets discarded." in done.stdout.replace(",", "")
+
+
+def test_a_number_names_another_person_on_each_helpdesk(
+    sessions: Sessions, triage: Triage, receive: Receive
+) -> None:
+    here = receive("1", source="chatwoot/acme", requester="7")
+    there = receive("1", source="chatwoot/beta", requester="7")
+
+    refused = triage("erase", "--requester", "7", "--yes", "--by", "Ana")
+    done = triage("erase", "--requester", "7", "--source", "chatwoot/acme", "--yes", "--by", "Ana")
+
+    assert "name one with --source" in str(refused.exception)
+    assert json.loads(done.stdout)["removed_from"]["tickets"] == 1
+    assert [ticket(sessions, id_).erased_at is not None for id_ in (here, there)] == [True, False]
+
+
+def test_a_subject_that_begins_like_a_formula_is_text_in_a_spreadsheet(
+    triage: Triage, receive: Receive
+) -> None:
+    receive("9", subject='=HYPERLINK("http://evil.example","open")')
+
+    table, lines = triage("export", "--format", "csv").stdout, triage("export").stdout
+
+    assert "'=HYPERLINK" in table
+    assert json.loads(lines)["subject"].startswith("=HYPERLINK")

@@ -29,6 +29,9 @@ class Demo:
             "TRIAGE_METRICS_PORT": "0",
         }
 
+    def set(self, **variables: str) -> None:
+        self._environment |= variables
+
     def run(self, *words: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-m", "worker.cli.main", "demo", *words],
@@ -59,3 +62,25 @@ def test_a_past_is_invented_once(demo: Demo) -> None:
     assert "/ops" in first.stdout
     assert again.returncode == 1
     assert "has tickets already" in again.stderr
+
+
+def test_a_demonstration_keeps_to_itself(demo: Demo, tmp_path: Path) -> None:
+    """It writes to no helpdesk and no database that the settings name."""
+    nobody = f"http://127.0.0.1:{free_port('127.0.0.1')}"
+    (tmp_path / ".env").write_text(
+        "TRIAGE_DATABASE_URL=postgresql+psycopg://nobody@127.0.0.1:9/production\n"
+        f"TRIAGE_HELPDESKS__ZAMMAD__URL={nobody}\nTRIAGE_HELPDESKS__ZAMMAD__TOKEN=real\n"
+        "TRIAGE_HELPDESKS__ZAMMAD__WRITE_BACK=true\n"
+    )
+    demo.set(
+        TRIAGE_HELPDESKS__ZENDESK__URL=nobody, TRIAGE_HELPDESKS__ZENDESK__TOKEN="real",
+        TRIAGE_HELPDESKS__ZENDESK__USER="a@b.de", TRIAGE_HELPDESKS__ZENDESK__WRITE_BACK="true",
+    )  # fmt: skip
+
+    done, kept = demo.run("--write-back"), demo.run("--keep")
+
+    assert done.returncode == 0, done.stderr
+    assert "zendesk 1001" in done.stdout
+    assert "and 24 more" in done.stdout
+    assert kept.returncode == 1
+    assert "unset TRIAGE_DATABASE_URL" in kept.stderr

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 from fastapi.testclient import TestClient
 from httpx import Response
 from sqlalchemy import text
@@ -186,7 +187,7 @@ def test_which_desk_makes_no_sense_is_told_by_the_doctor_too(
 
 
 def test_a_desk_whose_prompt_has_no_room_keeps_no_other_from_starting(
-    desks_file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    desks_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = load_settings(desks=desks_file, profile="demo")
     own = desks.make_desk(settings)
@@ -198,10 +199,10 @@ def test_a_desk_whose_prompt_has_no_room_keeps_no_other_from_starting(
 
     monkeypatch.setattr(compose, "engine_maker", lambda _: lambda: ScriptedEngine(answer))
 
-    engine = compose.start_engine(settings, own)
-    engine.stop()
+    with structlog.testing.capture_logs() as lines:
+        compose.start_engine(settings, own).stop()
 
-    assert "desk_not_warm" in capsys.readouterr().out
+    assert [(line["event"], line["desk"]) for line in lines] == [("desk_not_warm", "acme")]
 
 
 def test_the_example_in_the_docs_is_such_a_file() -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 from fastapi.testclient import TestClient
 from pydantic import SecretStr
-from sqlalchemy import select
+from sqlalchemy import select, text
 
 from schemas.desks import Taxonomies
 from schemas.selection import Selection
@@ -27,7 +27,7 @@ from worker.replay.begin import begin
 from worker.replay.select import chosen
 from worker.settings import load_settings
 from worker.tickets import store
-from worker.tickets.rows import Correction
+from worker.tickets.rows import Correction, Ticket
 from worker.tickets.states import Queue
 
 Receive = Callable[..., int]
@@ -40,14 +40,15 @@ PASSWORD = "a-password"
 def browser(sessions: Sessions, publisher: Publisher, taxonomy: Taxonomy) -> Browser:
     """A browser on a gateway that asks for a password, or on one that does not."""
 
-    def make(*, password: str | None = None) -> TestClient:
+    def make(*, password: str | None = None, host: str = "127.0.0.1") -> TestClient:
         access = Access.for_host(
             "127.0.0.1", password=password and SecretStr(password), token=SecretStr("t" * 16)
             if password else None,
         )  # fmt: skip
         intake = Intake(load_settings(), sessions, publisher)
         routes = pages.router(sessions, Taxonomies(taxonomy), access)
-        return TestClient(create_app(intake, sessions, routes, max_body_bytes=10_000, threads=2))
+        app = create_app(intake, sessions, routes, max_body_bytes=10_000, threads=2)
+        return TestClient(app, base_url=f"http://{host}")
 
     return make
 
@@ -56,9 +57,9 @@ def basic(name: str, password: str) -> dict[str, str]:
     return {"Authorization": "Basic " + base64.b64encode(f"{name}:{password}".encode()).decode()}
 
 
-def token_in(page: str) -> str:
-    [token] = re.findall(r'name="token" value="([0-9a-f]+)"', page)
-    return str(token)
+def hidden_in(page: str) -> dict[str, str]:
+    """What the form sends along: its token, and the marks of what it shows."""
+    return dict(re.findall(r'<input type="hidden" name="(\w+)" value="([0-9a-f]+)"', page))
 
 
 def corrections(sessions: Sessions) -> list[tuple[str, str, str]]:
@@ -176,7 +177,7 @@ def test_the_form_keeps_what_was_changed_and_only_that(
 
     answer = client.post(
         f"/ops/tickets/{replied}/corrections",
-        data={"token": token_in(page), "category": "returns", "type": "problem",
+        data={**hidden_in(page), "category": "returns", "type": "problem",
               "reply": "Guten Tag!\r\nWir erstatten den Betrag.", "note": "wrong team"},
         headers=headers, follow_redirects=False,
     )  # fmt: skip
@@ -208,9 +209,9 @@ def test_a_form_that_cannot_be_kept_is_refused_and_says_why(
     form: dict[str, str], status: int, told: str,
 ) -> None:  # fmt: skip
     client = browser()
-    token = token_in(client.get(f"/ops/tickets/{replied}").text)
+    hidden = hidden_in(client.get(f"/ops/tickets/{replied}").text)
 
-    answer = client.post(f"/ops/tickets/{replied}/corrections", data={"token": token, **form})
+    answer = client.post(f"/ops/tickets/{replied}/corrections", data={**hidden, **form})
 
     assert answer.status_code == status
     assert told in answer.text
@@ -221,11 +222,11 @@ def test_a_form_made_for_one_ticket_is_none_for_another(
     sessions: Sessions, browser: Browser, replied: int, receive: Receive
 ) -> None:
     client = browser()
-    token = token_in(client.get(f"/ops/tickets/{replied}").text)
+    hidden = hidden_in(client.get(f"/ops/tickets/{replied}").text)
 
     answer = client.post(
         f"/ops/tickets/{receive('2')}/corrections",
-        data={"token": token, "category": "returns", "by": "Ana"},
+        data={**hidden, "category": "returns", "by": "Ana"},
     )
 
     assert answer.status_code == 403
@@ -283,3 +284,74 @@ def test_a_replay_is_compared_on_its_page(
     assert "<del>billing</del>" in page
     assert "<ins>returns</ins>" in page
     assert "Replay 1" in browser().get(f"/ops/tickets/{replied}").text
+
+
+def test_what_somebody_else_changed_meanwhile_is_not_changed_back(
+    sessions: Sessions, browser: Browser, replied: int
+) -> None:
+    client = browser()
+    page = client.get(f"/ops/tickets/{replied}").text
+    shown = {**hidden_in(page), "category": "billing", "by": "Ben"}
+    with transaction(sessions) as session:
+        store.correct(session, replied, {"category": "returns"}, by="Ana", note=None)
+
+    kept = client.post(f"/ops/tickets/{replied}/corrections", data={**shown, "priority": "low"},
+                       follow_redirects=False)  # fmt: skip
+    refused = client.post(
+        f"/ops/tickets/{replied}/corrections", data={**shown, "category": "other"}
+    )
+
+    assert kept.status_code == 303
+    assert refused.status_code == 422
+    assert "Somebody changed category meanwhile" in refused.text
+    assert corrections(sessions) == [("category", "returns", "Ana"), ("priority", "low", "Ben")]
+
+
+def test_text_that_was_erased_meanwhile_does_not_come_back(
+    sessions: Sessions, browser: Browser, replied: int
+) -> None:
+    client = browser()
+    page = client.get(f"/ops/tickets/{replied}").text
+    with transaction(sessions) as session:
+        store.erase(session, Ticket.id == replied)
+
+    answer = client.post(
+        f"/ops/tickets/{replied}/corrections",
+        data={**hidden_in(page), "category": "returns", "reply": "Guten Tag Ana", "by": "Ben"},
+    )
+
+    assert answer.status_code in {404, 422}
+    assert corrections(sessions) == []
+    with transaction(sessions) as session:
+        assert not store.correct(session, replied, {"category": "returns"}, by="Ana", note=None)
+
+
+def test_a_label_that_the_taxonomy_has_no_more_stays_as_it_is(
+    sessions: Sessions, browser: Browser, replied: int
+) -> None:
+    with transaction(sessions) as session:
+        session.execute(text("update replies set category = 'legacy'"))
+
+    page = browser().get(f"/ops/tickets/{replied}").text
+
+    assert "<option selected>legacy</option>" in page
+
+
+@pytest.mark.parametrize(
+    ("host", "headers"),
+    [
+        ("evil.example", {}),
+        ("127.0.0.1", {"X-Forwarded-For": "203.0.113.7"}),
+        ("127.0.0.1", {"Via": "1.1 proxy"}),
+    ],
+)
+def test_without_a_password_only_this_machine_sees_the_page(
+    browser: Browser, replied: int, host: str, headers: dict[str, str]
+) -> None:
+    page = browser(host=host).get(f"/ops/tickets/{replied}", headers=headers)
+
+    assert page.status_code == 403
+    assert "TRIAGE_OPS_PASSWORD" in page.text
+    assert browser(host=host, password=PASSWORD).get(
+        f"/ops/tickets/{replied}", headers={**headers, **basic("Ana", PASSWORD)}
+    ).status_code == 200  # fmt: skip

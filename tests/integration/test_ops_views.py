@@ -1,6 +1,6 @@
 """The views for dashboards, on rows that are known; the role that reads them and nothing else."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -230,3 +230,21 @@ def test_every_view_has_a_worked_example_whose_result_is_up_to_date(
     assert [
         view for view in views(engine) if f"from {view}" not in page and view not in superseded
     ] == []
+
+
+def test_a_day_with_open_tickets_is_not_counted_for_good(
+    sessions: Sessions, receive: Callable[..., int]
+) -> None:
+    done, waits, long_gone = (receive(str(number)) for number in range(3))
+    with transaction(sessions) as session:
+        session.execute(text("update tickets set received_at = now() - interval '3 days'"))
+        session.execute(text("update tickets set state = 'replied' where id = :id"), {"id": done})
+        session.execute(text("update tickets set state = 'ignored' where id = :id"),
+                        {"id": long_gone})  # fmt: skip
+        store.count_days(session)
+        while_it_waits = session.execute(text("select count(*) from daily_mix")).scalar()
+        session.execute(text("update tickets set state = 'replied' where id = :id"), {"id": waits})
+        store.count_days(session)
+        counted = session.execute(text("select sum(tickets) from daily_mix")).scalar()
+
+    assert (while_it_waits, counted) == (0, 2)

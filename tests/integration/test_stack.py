@@ -16,7 +16,7 @@ import pytest
 from tests.stack import post, runs, wait_for
 from worker.database import opened, transaction
 from worker.errors import SetupError
-from worker.local import Stack, free_port
+from worker.local import Stack, addresses, free_port
 from worker.settings import Settings, load_settings
 from worker.tickets import read
 
@@ -102,8 +102,13 @@ def test_a_part_that_keeps_dying_takes_the_stack_down_with_its_last_words(stack:
 
 
 def test_two_stacks_on_the_same_data_are_refused(stack: Stack, settings: Settings) -> None:
+    other = Stack(settings, port=free_port("127.0.0.1"))
+
     with pytest.raises(SetupError, match="another stack is running"):
-        Stack(settings, port=free_port("127.0.0.1")).start()
+        other.start()
+    other.stop()
+
+    assert addresses(settings).database_url == stack.database_url, "it was only refused"
 
 
 def test_a_taken_port_is_named(stack: Stack, tmp_path: Path) -> None:

@@ -50,7 +50,7 @@ def helpdesk(sessions: Sessions, publisher: Publisher) -> Iterator[Desk]:
         max_body_bytes=LIMIT,
         threads=4,
     )
-    with TestClient(app, raise_server_exceptions=False) as client:
+    with TestClient(app, base_url="http://127.0.0.1", raise_server_exceptions=False) as client:
         yield Desk(client)
 
 

@@ -234,9 +234,10 @@ def test_an_answered_message_stays_answered_though_the_customer_wrote_what_never
     assert notes(ticket) == ["Wir haben es erstattet."]
 
 
-def test_of_two_messages_both_get_their_public_reply(
+@pytest.mark.parametrize("second", ["auto", "suggest"])
+def test_our_public_reply_to_one_message_is_no_answer_to_the_next(
     sessions: Sessions, twin: Twin, way: Way, replied: Replied, *,
-    runtime: Runtimes, receive: Callable[..., int],
+    second: str, runtime: Runtimes, receive: Callable[..., int],
 ) -> None:  # fmt: skip
     ticket, _ = replied()
     twin.customer_adds(ticket.id, "Und die Rechnung?")
@@ -244,13 +245,37 @@ def test_of_two_messages_both_get_their_public_reply(
         str(ticket.id), source="zendesk", body=f"{GERMAN_BODY} Bitte!", delivery_key="second"
     )
     triage_one(more, replace(runtime(), write_back=frozenset({"zendesk"})))
+    with transaction(sessions) as session:
+        session.execute(text("update replies set disposition = :second where ticket_id = :more"),
+                        {"second": second, "more": more})  # fmt: skip
     back = WriteBack(sessions, "zendesk", replace(way, public=True))
 
     while back.once() is not None:
         pass
 
     assert [state for state, _, _ in ledger(sessions)] == ["done", "done"]
-    assert len(notes(ticket)) == 2
+    assert [one.public for one in ticket.said if one.by == "agent"] == [True, second == "auto"]
+
+
+def test_of_messages_after_an_answer_none_is_answered_by_it(
+    sessions: Sessions, twin: Twin, way: Way, replied: Replied, *,
+    runtime: Runtimes, receive: Callable[..., int],
+) -> None:  # fmt: skip
+    ticket, _ = replied()
+    twin.agent_answers(ticket.id, "Wir haben es erstattet.")
+    for number in (2, 3):
+        twin.customer_adds(ticket.id, "Und die Rechnung?")
+        more = receive(
+            str(ticket.id), source="zendesk", body=f"{GERMAN_BODY} {number}",
+            delivery_key=f"d{number}", source_updated_at=ticket.said[-1].at,
+        )  # fmt: skip
+        triage_one(more, replace(runtime(), write_back=frozenset({"zendesk"})))
+    back = WriteBack(sessions, "zendesk", way)
+
+    while back.once() is not None:
+        pass
+
+    assert [state for state, _, _ in ledger(sessions)] == ["skipped", "done", "done"]
 
 
 def test_in_public_goes_only_what_nobody_has_to_look_at(
@@ -521,3 +546,20 @@ def test_a_reply_that_failed_for_good_is_counted_so(
 
     assert ledger(sessions)[0][0] == "failed"
     assert counted._value.get() == before + 1
+
+
+def test_what_was_missed_and_answered_meanwhile_is_not_answered_again(
+    sessions: Sessions, twin: Twin, way: Way, runtime: Runtimes, cli: Callable[..., Any]
+) -> None:
+    ticket = twin.customer_writes(GERMAN_BODY, subject="Frage")
+    ticket.created_at = ticket.said[0].at
+    twin.agent_answers(ticket.id, "Wir haben es erstattet.")
+    twin.customer_adds(ticket.id, "Danke! Und die Rechnung?")
+    cli("reconcile", "zendesk", "--since", "900d")
+    with transaction(sessions) as session:
+        [missed] = session.scalars(text("select id from tickets")).all()
+    triage_one(missed, replace(runtime(), write_back=frozenset({"zendesk"})))
+
+    WriteBack(sessions, "zendesk", way).once()
+
+    assert ledger(sessions) == [("skipped", 1, "a person has answered meanwhile")]

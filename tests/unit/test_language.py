@@ -167,6 +167,15 @@ def test_words_that_both_languages_have_do_not_make_chinese_japanese(
 
 
 @pytest.mark.parametrize(
+    "text", ["定期的請求書返金", "請求書是正希望", "技術的不具合", "公的証明書", "返金手続完了"]
+)
+def test_what_chinese_uses_as_words_japanese_has_in_compounds(
+    detector: LanguageDetector, text: str
+) -> None:
+    assert detector.detect(text).code == "ja"
+
+
+@pytest.mark.parametrize(
     ("text", "code"),
     [
         ("আমার iPhone অর্ডার এখনও আসেনি, দয়া করে সাহায্য করুন", "bn"),

@@ -129,7 +129,7 @@ def test_the_plan_names_the_profiles_that_fit_the_card() -> None:
 
     found = json.loads(said)
     assert (code, found["fits"]) == (0, True)
-    assert found["profiles"] == ["nemo-awq-128k", "nemo-awq-32k"]
+    assert found["profiles"] == ["nemo-awq-128k", "nemo-awq-32k", "nemo-awq-32k-hopper"]
 
 
 def test_a_plan_that_does_not_fit_says_by_how_much_and_exits_4() -> None:

@@ -157,30 +157,37 @@ def test_our_own_note_is_no_answer_by_a_person(twin: Twin) -> None:
     assert not look(twin, ticket).touched
 
 
+@pytest.mark.parametrize("public", [True, False])
 def test_our_own_public_reply_is_found_again_and_is_no_answer_by_a_person(
-    helpdesk_twin: Twin,
+    helpdesk_twin: Twin, *, public: bool
 ) -> None:
+    reply = "Das tut uns leid.\n\n-- \nIhr Support-Team"
     ticket = helpdesk_twin.customer_writes("Doppelt abgebucht")
     helpdesk_twin.customer_adds(ticket.id, "Und die Rechnung fehlt.")
+    write(helpdesk_twin, ticket, public=True, reply=reply)
+    sent = [draft(helpdesk_twin, ticket, reply=reply).signed_reply]
+    second = {"public": public, "marker": "[ticket-triage 18]", "sent": sent}
 
-    write(helpdesk_twin, ticket, public=True)
-    to_the_first = look(helpdesk_twin, ticket, public=True)
-    to_the_second = look(helpdesk_twin, ticket, public=True, marker="[ticket-triage 18]")
+    to_the_first = look(helpdesk_twin, ticket, public=True, sent=sent)
+    to_the_second = look(helpdesk_twin, ticket, **second)
     helpdesk_twin.agent_answers(ticket.id, f"Erledigt.\n\n> Das tut uns leid.\n> {MARKER}")
 
     assert to_the_first.ours
     assert (to_the_second.ours, to_the_second.touched, to_the_second.answered_at) == (
         None, False, None,
     )  # fmt: skip
-    assert look(helpdesk_twin, ticket, public=True, marker="[ticket-triage 18]").touched
+    assert look(helpdesk_twin, ticket, **second).touched
 
 
 def test_a_draft_of_ours_that_a_person_sent_is_an_answer(helpdesk_twin: Twin) -> None:
     ticket = helpdesk_twin.customer_writes("Doppelt abgebucht")
+    posted = draft(helpdesk_twin, ticket, reply="Gern.", marker="[ticket-triage 16]").signed_reply
 
     helpdesk_twin.agent_answers(ticket.id, draft(helpdesk_twin, ticket).signed_reply)
 
-    assert look(helpdesk_twin, ticket, marker="[ticket-triage 18]").touched
+    assert look(
+        helpdesk_twin, ticket, marker="[ticket-triage 18]", public=True, sent=[posted]
+    ).touched
 
 
 @pytest.mark.parametrize("name", ["zendesk", "zammad"])

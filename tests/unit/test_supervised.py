@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 
 import pytest
+import structlog
 
 from tests.replies import written
 from worker.engine.contract import Generation, Prompt, Request
@@ -182,13 +183,13 @@ def test_stopping_ends_what_is_being_written() -> None:
         engine.generate(ASK, deadline_s=30)
 
 
-def test_what_nobody_expects_at_a_new_start_is_in_the_log(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_what_nobody_expects_at_a_new_start_is_in_the_log() -> None:
     garage = Garage(2, error=KeyError("a bug"))
     engine = supervised(garage)
-    garage.engines[0].die()
-    wait_until(lambda: len(garage.engines) == 2)
-    engine.stop()
+    with structlog.testing.capture_logs() as lines:
+        garage.engines[0].die()
+        wait_until(lambda: len(garage.engines) == 2)
+        engine.stop()
 
-    assert "KeyError" in capsys.readouterr().out
+    [failed] = [line for line in lines if line["event"] == "engine_start_failed"]
+    assert failed["exc_info"]

@@ -229,6 +229,12 @@ def stop_on_eof() -> None:
     threading.Thread(target=wait, name="stop-on-eof", daemon=True).start()
 
 
+def interrupt_on_signals() -> None:
+    """Have what else ends a process at once end it as Ctrl-C does, so that what it started ends."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
+
+
 def until_signalled(
     *numbers: signal.Signals,
 ) -> Callable[[float], bool]:

@@ -26,11 +26,12 @@ from rich.progress import (
 )
 
 from worker import logs
+from worker.cli import compose
 from worker.cli.demo_twins import Twins
 from worker.cli.lines import Line, read_tickets
 from worker.cli.tables import ticket_table
 from worker.database import Sessions, opened, transaction
-from worker.errors import TriageError
+from worker.errors import SettingsError, TriageError
 from worker.helpdesk import HELPDESKS, by_name
 from worker.local import Stack, free_port
 from worker.settings import Settings, load_settings
@@ -75,12 +76,13 @@ def demo(
     """
     started = time.monotonic()
     logs.configure("WARNING")
+    compose.interrupt_on_signals()
     lines = list(read_tickets(tickets or BUILT_IN))
     console = Console(stderr=True)
     keep = keep or history
     with data_directory(keep=keep) as given, ExitStack() as servers:
         twins = Twins(lines, servers) if write_back else None
-        settings = given.model_copy(update={"helpdesks": twins.settings}) if twins else given
+        settings = given.model_copy(update={"helpdesks": twins.settings if twins else {}})
         stack = Stack(settings, port=free_port(settings.gateway_host))
         try:
             with progress_bar(console) as progress:
@@ -112,7 +114,7 @@ def perform(
         progress.update(task, description="Inventing the sixty days before")
         invent(stack.database_url, load_settings())
     progress.update(task, description="Sending webhooks", total=len(lines))
-    with ThreadPoolExecutor(POSTING_THREADS) as threads, httpx.Client(timeout=30) as http:
+    with ThreadPoolExecutor(POSTING_THREADS) as threads, client() as http:
         post_one = lambda line: post(line, stack, http)  # noqa: E731
         ids = []
         for ticket_id in threads.map(post_one, lines):
@@ -172,12 +174,28 @@ def post(line: Line, stack: Stack, http: httpx.Client) -> int:
 
 @contextmanager
 def data_directory(*, keep: bool) -> Iterator[Settings]:
-    """Settings with a data directory that lasts as long as asked."""
+    """Settings with a data directory that lasts as long as asked, and servers of their own.
+
+    Raises:
+        SettingsError: what is to be kept would go into a database that others may use.
+    """
     if keep:
-        yield load_settings()
+        settings = load_settings()
+        if settings.database_url or settings.broker_url:
+            raise SettingsError(
+                "a demonstration invents tickets: unset TRIAGE_DATABASE_URL and TRIAGE_BROKER_URL "
+                "(.env as well), and it brings servers of its own"
+            )
+        yield settings
         return
     with tempfile.TemporaryDirectory(prefix="triage-demo-", ignore_cleanup_errors=True) as path:
-        yield load_settings(data_dir=path, metrics_port=0, writeback_metrics_port=0)
+        yield load_settings(data_dir=path, database_url="", broker_url="",
+                            metrics_port=0, writeback_metrics_port=0)  # fmt: skip
+
+
+def client() -> httpx.Client:
+    """For this machine alone: no proxy."""
+    return httpx.Client(timeout=30, trust_env=False)
 
 
 def progress_bar(console: Console) -> Progress:

@@ -30,6 +30,8 @@ from worker.tickets.states import Queue
 
 BATCH = 200
 SOURCE = "import"
+LONGEST_FIELD = 16_000_000
+"""Characters of a field in CSV; a ticket may have a whole mail thread in one."""
 LISTS = ("tickets", "conversations", "issues", "results", "data")
 """Under which of these a JSON export keeps its list, where it is not the whole document."""
 
@@ -108,8 +110,12 @@ def read_rows(file: Path, source: str | None) -> Iterator[Row]:
 
 def export_rows(file: Path) -> Iterator[Any]:
     if file.suffix == ".csv":
-        lines = (line.decode("utf-8-sig", "replace") for line in raw_lines(file))
-        yield from csv.DictReader(lines)
+        csv.field_size_limit(LONGEST_FIELD)
+        lines = (line.decode("utf-8-sig") for line in raw_lines(file))
+        try:
+            yield from csv.DictReader(lines)
+        except (csv.Error, UnicodeDecodeError) as error:
+            raise TriageError(f"{file}: no CSV in UTF-8: {error}") from error
         return
     try:
         if file.suffix == ".json":
@@ -123,6 +129,8 @@ def export_rows(file: Path) -> Iterator[Any]:
 def listed(document: Any) -> list[Any]:
     if isinstance(document, list):
         return document
+    if not isinstance(document, dict):
+        raise TriageError("the file has neither a list of tickets nor an object with one")
     found = [document[name] for name in LISTS if isinstance(document.get(name), list)]
     return found[0] if found else [document]
 

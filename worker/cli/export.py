@@ -18,6 +18,7 @@ from worker.tickets import export as tickets
 
 Row = dict[str, Any]
 BATCH = 1000
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
 TIMES = {"received_at", "erased_at"}
 NUMBERS = {"id", "attempts"}
 
@@ -68,8 +69,13 @@ def write_csv(rows: Iterable[Row], file: IO[str]) -> int:
     writer = csv.DictWriter(file, tickets.COLUMNS)
     writer.writeheader()
     for count, row in enumerate(rows, 1):  # noqa: B007  # its last value is returned
-        writer.writerow(flat(row))
+        writer.writerow({name: harmless(value) for name, value in flat(row).items()})
     return count
+
+
+def harmless(value: object) -> object:
+    """A spreadsheet would run a customer's text that begins like a formula: `'` keeps it text."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
 
 
 def write_parquet(rows: Iterable[Row], path: Path) -> int:

@@ -125,13 +125,13 @@ def plan(
 def matching(made: Plan) -> list[str]:
     """The profiles of this model that fit the card, the longest context first."""
     fitting = [
-        (one.max_model_len, name)
+        (-one.max_model_len, name)
         for name in profile_names()
         if (one := load_profile(name)).plan
         and one.plan.shape.name == made.shape.name
         and one.plan.loaded_gb <= made.usable_gb
     ]
-    return [name for _, name in sorted(fitting, reverse=True)]
+    return [name for _, name in sorted(fitting)]
 
 
 def remedies(made: Plan) -> list[str]:

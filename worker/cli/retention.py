@@ -38,6 +38,12 @@ def purge(
 def erase(
     *,
     requester: Annotated[str, typer.Option(help="Address or id that the helpdesk knows them by.")],
+    source: Annotated[
+        str | None,
+        typer.Option(
+            help="On this source alone; needed for a number, which is another's elsewhere."
+        ),
+    ] = None,
     yes: Yes = False,
     by: By,
     reason: Reason = None,
@@ -46,15 +52,17 @@ def erase(
 
     The receipt and the audit name the person by a hash only.
     """
+    if requester.isdecimal() and source is None:
+        raise TriageError(f"{requester} is another person on each helpdesk: name one with --source")
     if not yes:
         typer.confirm(f"Remove everything that {requester} wrote?", abort=True)
     name = hashlib.sha256(requester.lower().encode()).hexdigest()
     erase_all(
-        store.of_requester(requester),
+        store.of_requester(requester, source),
         "erase",
         by=by,
         reason=reason,
-        selection={"requester_sha256": name},
+        selection={"requester_sha256": name} | ({"source": source} if source else {}),
     )
 
 

@@ -122,12 +122,13 @@ def up() -> None:
     settings = load_settings()
     logs.configure("WARNING")
     console = Console(stderr=True)
-    stopped = compose.until_signalled()
+    compose.interrupt_on_signals()
     stack = Stack(settings, port=settings.gateway_port)
     try:
         with console.status("Starting: Postgres, broker, gateway, worker …"):
             stack.start()
             stack.wait_ready()
+        stopped = compose.until_signalled()
         console.print(
             f"[green]Ready.[/] Webhooks: {stack.gateway_url}/webhooks/{{zendesk,zammad,…}}\n"
             f"Operators:       {stack.gateway_url}/ops\n"

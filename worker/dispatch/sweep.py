@@ -10,6 +10,7 @@ from worker import logs
 from worker.database import UNAVAILABLE, Sessions, reason, transaction
 from worker.dispatch.publish import BROKER_DOWN, Publisher
 from worker.tickets import store
+from worker.tickets.store.sweeping import COUNT_LOCK
 
 log = logs.get(__name__)
 
@@ -64,6 +65,7 @@ class Sweep:
                     task()
                 except UNAVAILABLE as error:
                     log.warning("not_swept", what=task.__name__, error=reason(error))
+                    self._frees_from = time.monotonic() + self._lease_s
         return swept
 
     def until(self, stopped: Callable[[float], bool], *, interval_s: float) -> None:
@@ -111,7 +113,7 @@ class Sweep:
     def _count_days(self) -> None:
         """For the views, the days that are over."""
         with transaction(self._sessions) as session:
-            if store.is_ours(session):
+            if store.is_ours(session, COUNT_LOCK):
                 store.count_days(session)
 
     def _depths(self) -> dict[str, int]:

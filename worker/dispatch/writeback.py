@@ -18,7 +18,7 @@ from worker.errors import (
     OutletGone,
     OutletRefused,
 )
-from worker.helpdesk.outlets import MARKER, Draft, Outlet, Remote
+from worker.helpdesk.outlets import MARKER, Draft, Outlet, Remote, signed
 from worker.tickets import store
 from worker.tickets.store import Job
 from worker.triage.confidence import Disposition
@@ -111,6 +111,9 @@ class WriteBack:
             reply=job.reply,
             fields=self._way.fields,
             public=self._way.public and job.disposition == Disposition.AUTO,
+            sent=[signed(reply, MARKER.format(id_)) for id_, reply in job.auto]
+            if self._way.public
+            else (),
         )
 
     def _end(self, job: Job, state: str, *, reason: str | None = None, remote_id: str = "") -> str:
@@ -129,12 +132,14 @@ class WriteBack:
 def was_answered(job: Job, remote: Remote) -> bool:
     """Whether a person has answered this message of the customer's, or may have.
 
-    Its answer may stand before another message; of two messages of ours one is answered by what
-    was said between them.
+    An answer that came before it is none. Where only we know when it came, which may be hours later
+    than it was written, one between it and the customer's next message may be its answer.
     """
     if remote.touched or remote.answered_at is None:
         return remote.touched
-    return not job.is_last or remote.answered_at >= job.written_at
+    if job.written_at is not None:
+        return remote.answered_at >= job.written_at
+    return not job.is_last or remote.answered_at >= job.came_at
 
 
 def pause_s(job: Job, error: OutletError) -> float:

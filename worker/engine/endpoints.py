@@ -7,7 +7,7 @@ import socket
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from weakref import WeakSet
 
@@ -166,14 +166,11 @@ class Endpoints:
             raise
         threading.Thread(target=self._watch, name="server-watch", daemon=True).start()
 
-    @property
-    def context(self) -> int:
-        """Tokens that each of them takes that answers: a ticket shortened for one fits all."""
-        return min((one.served.context for one in self._all if one.is_up and one.served), default=0)
-
     @contextmanager
     def least_busy(self) -> Iterator[tuple[Endpoint, Served]]:
-        """
+        """It, and what it serves, with the least context of those that answer: what one of them has
+        no room for is shortened, and may then go to any.
+
         Raises:
             EngineUnavailable: none answers.
         """
@@ -183,8 +180,9 @@ class Endpoints:
                 raise EngineUnavailable("no server answers")
             chosen, served = min(up, key=lambda each: each[0].running)
             chosen.running += 1
+        least = min(one.context for _, one in up)
         try:
-            yield chosen, served
+            yield chosen, replace(served, context=least)
         finally:
             with self._lock:
                 chosen.running -= 1

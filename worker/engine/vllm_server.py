@@ -69,8 +69,7 @@ class ServerEngine:
         ids = self._encoder.encode(request.prompt)
         started = time.monotonic()
         with self._endpoints.least_busy() as (endpoint, served):
-            # What one of them has no room for is shortened, and may then go to any.
-            room = min(self.profile.max_model_len, self._endpoints.context) - request.max_tokens
+            room = min(self.profile.max_model_len, served.context) - request.max_tokens
             if len(ids) > room:
                 raise PromptTooLong(self.profile.name, tokens=len(ids), room=room)
             body = {"model": served.model, **body_of(ids, request)}

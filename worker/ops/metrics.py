@@ -12,6 +12,7 @@ from sqlalchemy import text
 from worker import logs, metrics
 from worker.database import UNAVAILABLE, Sessions, reason, transaction
 from worker.ops.access import Access
+from worker.ops.status import IMPORT
 from worker.tickets.store.workers import GONE_S
 
 log = logs.get(__name__)
@@ -41,7 +42,7 @@ GAUGES = {
     "triage_source_silent_seconds": (
         "Since the last accepted delivery.",
         "source",
-        "select source, silent_s from ops_sources_v1",
+        f"select source, silent_s from ops_sources_v1 where source <> '{IMPORT}'",  # noqa: S608
     ),
     "triage_dead_tickets": (
         "Tickets of the last 24 hours whose last try failed.",

@@ -49,11 +49,11 @@ def bad_kinds(session: Session, filters: Filters) -> Sequence[tuple[str, int]]:
         .lateral()
     )
     rows = session.execute(
-        select(of_ticket.c.kind, func.count())
+        select(of_ticket.c.kind, func.count(Ticket.id.distinct()))
         .join_from(Ticket, of_ticket, true())
         .where(*filters.conditions())
         .group_by(of_ticket.c.kind)
-        .order_by(func.count().desc())
+        .order_by(func.count(Ticket.id.distinct()).desc())
     )
     return [(kind, count) for kind, count in rows]
 

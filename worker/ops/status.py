@@ -11,6 +11,8 @@ from worker.tickets.store.workers import GONE_S
 OLD_S = 300.0
 """A ticket that waits longer than this means that the workers do not keep up, or are not there."""
 SILENT_S = 86_400.0
+IMPORT = "import"
+"""The source of what `triage enqueue` brings: it is silent for good reason."""
 
 PARTS = {
     "queues": "select queue, waiting, in_work, oldest_s from ops_backlog_v2 order by queue",
@@ -50,7 +52,7 @@ def problems(found: Mapping[str, Any]) -> Iterator[str]:
                 "start more workers, or see what holds these up"
             )
     for source in found["sources"]:
-        if source["silent_s"] > SILENT_S:
+        if source["silent_s"] > SILENT_S and source["source"] != IMPORT:
             hours = source["silent_s"] / 3600
             yield f"{source['source']} has sent nothing for {hours:,.0f} h: is its webhook on?"
     if dead := sum(source["dead"] for source in found["last_24h"]):

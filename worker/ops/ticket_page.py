@@ -1,5 +1,6 @@
 """One ticket: what was written, its journey, what it shows, and the form that corrects it."""
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,8 @@ from worker.ops.rendering import render
 from worker.tickets import store
 
 TEXTS = ("summary", "reply")
+SEEN = "seen_"
+"""Before a field's name: the fingerprint of what the form showed in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,7 @@ class TicketPage:
             allowed=label_values(self.taxonomies.of(found["row"].source)),
             texts=TEXTS,
             shown={"by": "", "note": "", **current(found["report"]), **(form or {})},
+            seen={field: fingerprint(value) for field, value in current(found["report"]).items()},
             path=path,
             token=self.access.form_token(user, path),
             mistake=mistake,
@@ -56,12 +60,17 @@ class TicketPage:
         """Keep what was changed in the form; back to the page, with the mistake if there is one.
 
         Raises:
-            HTTPException: 404, there is no such ticket.
+            HTTPException: 404, there is no such ticket, or its text was erased.
         """
         found = self._found(ticket_id)
-        values = changed(form, current(found["report"]))
+        values, now = changed(form), current(found["report"])
         if not values:
             return self.show(ticket_id, user, form=form, mistake="Nothing was changed.")
+        if others := [
+            field for field in values if form.get(SEEN + field) != fingerprint(now[field])
+        ]:
+            mistake = f"Somebody changed {', '.join(others)} meanwhile: this is what it is now."
+            return self.show(ticket_id, user, mistake=mistake)
         given = {"by": user or form.get("by", ""), "note": form.get("note") or None,
                  "values": values}  # fmt: skip
         try:
@@ -72,9 +81,11 @@ class TicketPage:
             mistake = first_mistake(error, whole="correction")
             return self.show(ticket_id, user, form=form, mistake=mistake)
         with transaction(self.sessions) as session:
-            store.correct(
+            is_kept = store.correct(
                 session, ticket_id, correction.values, by=correction.by, note=correction.note
             )
+        if not is_kept:
+            raise HTTPException(404, f"the text of ticket {ticket_id} was erased")
         return RedirectResponse(f"/ops/tickets/{ticket_id}#corrections", status_code=303)
 
     def _found(self, ticket_id: int) -> dict[str, Any]:
@@ -91,5 +102,15 @@ def current(report: Mapping[str, Any]) -> dict[str, str]:
     return values | {one["field"]: one["value"] for one in report["corrections"]}
 
 
-def changed(form: Mapping[str, str], now: Mapping[str, str]) -> dict[str, str]:
-    return {field: form[field] for field in now if form.get(field, "") not in ("", now[field])}
+def changed(form: Mapping[str, str]) -> dict[str, str]:
+    """The fields whose value is another than the form had when it was shown."""
+    return {
+        field: form[field]
+        for field in (*LABELS, *TEXTS)
+        if form.get(field) and form.get(SEEN + field, "") != fingerprint(form[field])
+    }
+
+
+def fingerprint(value: str) -> str:
+    """The same for what a browser sends back unchanged."""
+    return hashlib.sha256(value.replace("\r\n", "\n").strip().encode()).hexdigest()

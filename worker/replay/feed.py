@@ -153,6 +153,6 @@ class Feeder:
         except BROKER_DOWN as error:
             log.warning("broker_unreachable", error=str(error))
             return
-        if not any(depths[queue] for queue in self._queues):
+        if empty := [queue for queue in self._queues if not depths[queue]]:
             with transaction(self._sessions) as session:
-                store.announce_again(session, self._replay_id)
+                store.announce_again(session, self._replay_id, empty)

@@ -46,6 +46,9 @@ JAPANESE_WORDS = re.compile(
 CHINESE_WORDS = re.compile("[的了是我你他她們们這这還还沒没嗎吗呢]")
 """Words that stand in almost every Chinese sentence and in no Japanese compound."""
 
+CHINESE_PRONOUNS = re.compile("[我你她们們这這还還沒嗎吗呢]")
+"""Those of them that stand in no word of Japanese, as 的, 是, 了, 他 and 没 do in compounds."""
+
 FOREIGN_CHARS, LONG_CHARS = 40, 60
 """From so many letters on langdetect is believed that a text is none of the desk's languages, or
 which of them: it takes short German for Afrikaans, English for Danish. Of 3,800 German, French
@@ -158,7 +161,7 @@ def east_asian(text: str, *, kana: int, ideographs: int, locale: str) -> Detecte
         return Detected("ja", 1.0, "Japanese forms")
     if is_japanese_spelling(text) and not CHINESE_WORDS.search(text):
         return Detected("ja", 1.0, "Japanese spelling")
-    if JAPANESE_WORDS.search(text) and not CHINESE_WORDS.search(text):
+    if JAPANESE_WORDS.search(text) and not CHINESE_PRONOUNS.search(text):
         return Detected("ja", 1.0, "Japanese words")
     if locale.lower().startswith("ja"):
         return Detected("ja", 1.0, "locale")

@@ -9,7 +9,7 @@ import httpx
 from worker.errors import SettingsError
 from worker.helpdesk.outlets.api import TIMEOUT_S, Api
 from worker.helpdesk.outlets.chatwoot import ChatwootOutlet
-from worker.helpdesk.outlets.contract import MARKER, Draft, Outlet, Remote
+from worker.helpdesk.outlets.contract import MARKER, Draft, Outlet, Remote, signed
 from worker.helpdesk.outlets.freescout import FreeScoutOutlet
 from worker.helpdesk.outlets.freshdesk import FreshdeskOutlet
 from worker.helpdesk.outlets.front import FrontOutlet
@@ -23,7 +23,7 @@ from worker.helpdesk.outlets.zammad import ZammadOutlet
 from worker.helpdesk.outlets.zendesk import ZendeskOutlet
 from worker.settings import HelpdeskApi
 
-__all__ = ["MARKER", "OUTLETS", "Draft", "Outlet", "Remote", "open_outlet"]
+__all__ = ["MARKER", "OUTLETS", "Draft", "Outlet", "Remote", "open_outlet", "signed"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,5 @@
 """HTTP to a helpdesk's API: its refusals become our errors, its pages one stream."""
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, TypedDict
@@ -14,8 +13,8 @@ from worker.errors import (
     OutletRefused,
     OutletUnavailable,
 )
-from worker.helpdesk.outlets.contract import MARKER, Draft
-from worker.helpdesk.text import message
+from worker.helpdesk.outlets.contract import Draft
+from worker.helpdesk.text import from_html, plain
 
 TIMEOUT_S = 15.0
 LONGEST_WAIT_S = 3600.0
@@ -89,13 +88,12 @@ def answers(
 ) -> Answers:
     """`at` is when a message was written, by the helpdesk's clock; see `moment`.
 
-    Where replies of ours are public they are no person's. A draft of ours that was sent is one's.
+    What we posted in public ourselves, word for word, is no person's answer. A draft of ours that
+    somebody sent is one.
     """
-    said = list(items)
+    said, ours = list(items), set(map(letters, draft.sent))
     agents = [
-        moment(at(one))
-        for one in said
-        if by_agent(one) and not (draft.public and is_ours(text(one) or ""))
+        moment(at(one)) for one in said if by_agent(one) and letters(text(one) or "") not in ours
     ]
     customers = [moment(at(one)) for one in said if by_customer(one)]
     last = max(agents, default=None)
@@ -118,13 +116,11 @@ def moment(said: str | float) -> datetime:
     )
 
 
-def is_ours(said: str) -> bool:
-    """Whether the text itself, not what it quotes, ends with a marker of ours."""
-    words = message(said, is_html="<" in said).body
-    return OURS.search(words) is not None
-
-
-OURS = re.compile(re.escape(MARKER).replace(r"\{\}", r"\d+") + r"\s*$")
+def letters(said: str) -> str:
+    """What of a text survives every helpdesk's formatting."""
+    return "".join(
+        char for char in plain(from_html(said) if "<" in said else said) if char.isalnum()
+    )
 
 
 def refuse(answer: httpx.Response) -> None:

@@ -3,7 +3,7 @@
 Nothing here posts in public unless it is told to twice (`Draft.public` comes of two settings).
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
@@ -12,13 +12,18 @@ MARKER = "[ticket-triage {}]"
 """Stands at the end of every text of ours, with the id of the reply."""
 
 
+def signed(reply: str, marker: str) -> str:
+    return f"{reply}\n\n{marker}"
+
+
 @dataclass(frozen=True, slots=True)
 class Draft:
     """What goes back to a ticket. `marker` stands in every text of ours, and tells it again.
 
     `labels` are category, type, priority, sentiment and language; `fields` says which of them go
     into which custom field. `note` is the draft with summary and labels, for people to read;
-    `reply` the bare reply.
+    `reply` the bare reply. `sent` are the texts that we may have posted in public to this
+    conversation before.
     """
 
     external_id: str
@@ -28,6 +33,7 @@ class Draft:
     reply: str
     fields: Mapping[str, str] = field(default_factory=dict)
     public: bool = False
+    sent: Collection[str] = ()
 
     @property
     def tags(self) -> list[str]:
@@ -43,7 +49,7 @@ class Draft:
     @property
     def signed_reply(self) -> str:
         """The reply as a true draft, which its marker tells again until a person sends it."""
-        return f"{self.reply}\n\n{self.marker}"
+        return signed(self.reply, self.marker)
 
     def custom_fields(self) -> dict[str, str]:
         """Values of custom fields, by the helpdesk's id of the field."""

@@ -73,5 +73,8 @@ class ZammadOutlet:
         ):
             for ticket in found:
                 articles = self._api.get(f"/api/v1/ticket_articles/by_ticket/{ticket['id']}")
-                yield {"ticket": ticket, "article": articles[0] if articles else None}
+                yield {
+                    "ticket": {**ticket, "updated_at": ticket["created_at"]},  # as it was then
+                    "article": articles[0] if articles else None,
+                }
             number += 1

@@ -71,4 +71,7 @@ class ZendeskOutlet:
             start_time=int(since.timestamp()),
         ):
             if moment(ticket["created_at"]) >= since:  # others were changed only
-                yield {"type": CREATED, "detail": ticket}
+                yield {
+                    "type": CREATED,
+                    "detail": {**ticket, "updated_at": ticket["created_at"]},  # as it was then
+                }

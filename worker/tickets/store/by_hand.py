@@ -17,14 +17,16 @@ from worker.tickets.store.among import among
 def correct(
     session: Session, ticket_id: int, values: Mapping[str, str], *, by: str, note: str | None
 ) -> bool:
-    """Keep a person's values beside the model's; False if there is no such ticket.
+    """Keep a person's values beside the model's; False if there is no such ticket, or no text of
+    it any more.
 
     The model's reply stays as it is, and a later attempt changes no correction.
     """
     found = session.execute(
         select(Ticket.id, Reply)
         .outerjoin(Reply, Reply.id == Ticket.reply_id)
-        .where(Ticket.id == ticket_id)
+        .where(Ticket.id == ticket_id, Ticket.erased_at.is_(None))
+        .with_for_update(of=Ticket, key_share=True)
     ).one_or_none()
     if found is None:
         return False

@@ -9,13 +9,14 @@ bring the text back.
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, case, exists, func, or_, select, text, update
+from sqlalchemy import ColumnElement, case, exists, func, or_, select, text, true, update
 from sqlalchemy.orm import Session, aliased
 
 from worker.tickets.rows import Act, Attempt, Correction, Finding, Reply, Rerun, Ticket
 from worker.tickets.states import FINAL, State
 from worker.tickets.store.among import among
 from worker.tickets.store.endings import lose_attempts
+from worker.tickets.store.newer import was_message
 
 ERASED = "(erased)"
 TEXTS = ("summary", "reply")
@@ -75,9 +76,9 @@ def changed(session: Session, statement: Any) -> int:
     return int(session.execute(statement).rowcount)  # type: ignore[attr-defined]  # a CursorResult
 
 
-def of_requester(requester: str) -> ColumnElement[bool]:
-    """All tickets that this requester wrote, on any helpdesk, and what quotes them: what else was
-    kept of their conversations and is no customer's message.
+def of_requester(requester: str, source: str | None = None) -> ColumnElement[bool]:
+    """All tickets that this requester wrote, on any helpdesk or on one, and what quotes them: what
+    else was kept of their conversations and is no customer's message.
     """
     theirs = aliased(Ticket)
     quotes = exists().where(
@@ -85,7 +86,8 @@ def of_requester(requester: str) -> ColumnElement[bool]:
         theirs.source == Ticket.source,
         theirs.external_id == Ticket.external_id,
     )
-    return (Ticket.requester == requester.lower()) | ((Ticket.state == State.IGNORED) & quotes)
+    of_source = true() if source is None else Ticket.source == source
+    return of_source & ((Ticket.requester == requester.lower()) | (~was_message(Ticket) & quotes))
 
 
 def ended_before(age: timedelta) -> ColumnElement[bool]:

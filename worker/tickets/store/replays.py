@@ -1,6 +1,6 @@
 """Replays: begun, fed to the queue, paused, resumed, cancelled; and the claim on a rerun."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,7 @@ from sqlalchemy.orm import Session
 
 from worker.tickets.rows import Attempt, Replay, Rerun, Ticket, table_of
 from worker.tickets.states import Queue, State
+from worker.tickets.store.among import among
 from worker.tickets.store.by_hand import act
 from worker.tickets.store.claims import Claim, begin, faults_before, take, taking
 from worker.tickets.store.endings import lose_attempts
@@ -175,14 +176,19 @@ def rerun_announced(session: Session, replay_id: int, ticket_ids: Sequence[int])
     )
 
 
-def announce_again(session: Session, replay_id: int) -> None:
-    """Forget the messages of reruns that still wait: they are lost, or were taken in a pause."""
+def announce_again(
+    session: Session, replay_id: int, queues: Collection[str] = tuple(Queue)
+) -> None:
+    """Forget the messages of reruns that still wait in these queues: they are lost, or were taken
+    in a pause.
+    """
     session.execute(
         update(Rerun)
         .where(
             Rerun.replay_id == replay_id,
             Rerun.state == State.RECEIVED,
             Rerun.announced_at.is_not(None),
+            Rerun.queue.in_(queues),
         )
         .values(announced_at=None)
     )
@@ -229,6 +235,11 @@ def change_replay(
     if found is None:
         return False
     if state == "cancelled":  # what is in work too: its worker has lost its claim
+        in_work = session.scalars(
+            select(Rerun.ticket_id).where(
+                Rerun.replay_id == replay_id, Rerun.state == State.TRIAGING
+            )
+        ).all()
         session.execute(
             update(Rerun)
             .where(Rerun.replay_id == replay_id, Rerun.state.in_(OPEN))
@@ -239,7 +250,8 @@ def change_replay(
                 claimed_until=None,
             )
         )
-        lose_attempts(session, Attempt.replay_id == replay_id, reason=f"cancelled by {by}")
+        theirs = among(Attempt.ticket_id, in_work) & (Attempt.replay_id == replay_id)
+        lose_attempts(session, theirs, reason=f"cancelled by {by}")
     if by is not None:
         act(session, f"replay {state}", by=by, reason=reason, result={"replay": replay_id})
     return True

@@ -16,22 +16,34 @@ from worker.tickets.store.endings import lose_attempts, waiting_unless
 from worker.tickets.store.workers import served
 
 SWEEP_LOCK = 0x7472_6961  # "tria": the advisory lock that lets several sweeps run
+COUNT_LOCK = SWEEP_LOCK + 1
 A_DAY = timedelta(days=1)
 EPOCH_START = datetime(2000, 1, 1, tzinfo=UTC)
 """Days and hours are counted from here, as in the views."""
 STOPPED_ANSWERING = "the worker stopped answering"
 
 
-def is_ours(session: Session) -> bool:
-    """Take the sweep's lock for this transaction; False if another sweep is at work."""
-    return bool(session.execute(select(func.pg_try_advisory_xact_lock(SWEEP_LOCK))).scalar())
+def is_ours(session: Session, lock: int = SWEEP_LOCK) -> bool:
+    """Take a lock for this transaction; False if another sweep has it."""
+    return bool(session.execute(select(func.pg_try_advisory_xact_lock(lock))).scalar())
 
 
 def count_days(session: Session) -> None:
-    """Count the days that are over and were not counted yet, but for the last hour's latecomers."""
+    """Count the days that are over and were not counted yet, but for the last hour's latecomers.
+
+    A day with a ticket that is still open is not over, for a week.
+    """
     day = func.date_bin(A_DAY, Ticket.received_at, EPOCH_START)
     counted = select(func.coalesce(func.max(DailyMix.day) + A_DAY, EPOCH_START))
-    over = func.date_bin(A_DAY, func.now() - timedelta(hours=1), EPOCH_START)
+    still_open = (
+        select(func.coalesce(func.min(Ticket.received_at), func.now()))
+        .where(Ticket.state.in_([State.RECEIVED, State.TRIAGING]))
+        .scalar_subquery()
+    )
+    latest = func.least(
+        func.now() - timedelta(hours=1), func.greatest(still_open, func.now() - 7 * A_DAY)
+    )
+    over = func.date_bin(A_DAY, latest, EPOCH_START)
     language, category = func.coalesce(Ticket.language, ""), func.coalesce(Reply.category, "")
     rows = (
         select(day, language, category, func.count())

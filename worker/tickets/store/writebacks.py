@@ -24,8 +24,9 @@ class Job:
 
     `labels` hold what people corrected. `is_current` is False once the ticket shows another reply
     or its text was erased, `is_last` until the customer has written more. The message was
-    `written_at`, by the helpdesk's clock where it told, else by when it came. `disposition` says
-    whether a person has to look at the reply.
+    `written_at`, by the helpdesk's clock, if that told; it `came_at`, by ours. `disposition` says
+    whether a person has to look at the reply. `auto` are the replies of the whole conversation
+    that nobody had to look at, each with its id.
     """
 
     id: int
@@ -38,8 +39,10 @@ class Job:
     reply: str
     is_current: bool
     is_last: bool
-    written_at: datetime
+    written_at: datetime | None
+    came_at: datetime
     disposition: str
+    auto: Sequence[tuple[int, str]]
 
 
 def order_write_back(session: Session, ticket_id: int, reply_id: int) -> None:
@@ -129,9 +132,24 @@ def job_of(session: Session, row: Writeback) -> Job:
         reply=said["reply"],
         is_current=ticket.reply_id == reply.id and ticket.erased_at is None,
         is_last=not session.execute(select(has_newer_message(ticket))).scalar_one(),
-        written_at=ticket.source_updated_at or ticket.received_at,
+        written_at=ticket.source_updated_at,
+        came_at=ticket.received_at,
         disposition=reply.disposition,
+        auto=auto_replies(session, ticket),
     )
+
+
+def auto_replies(session: Session, ticket: Ticket) -> list[tuple[int, str]]:
+    rows = session.execute(
+        select(Reply.id, Reply.reply)
+        .join(Ticket, Ticket.id == Reply.ticket_id)
+        .where(
+            Ticket.source == ticket.source,
+            Ticket.external_id == ticket.external_id,
+            Reply.disposition == "auto",
+        )
+    )
+    return [(id_, reply) for id_, reply in rows]
 
 
 TEXTS = ("summary", "reply")
