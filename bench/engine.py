@@ -46,7 +46,7 @@ def measure(rounds: int) -> None:
             found[name].append(run("bench.engine", name))
     write_section(
         "Engine",
-        text=f"The demonstration model in vLLM alone, several engines in turn ({rounds} times), "
+        text=f"The demonstration model in vLLM alone, several engines in turn (rounds: {rounds}), "
         f"{TICKETS} held-out tickets; tokens a second are those written. Static: {STATIC} requests "
         "go in together, and the next when all have ended. The prefix cache is shown with the "
         "production prompt (triage-1), of which the demonstration model understands nothing: "
