@@ -49,11 +49,21 @@ where
 
 union all
 
--- A person wrote something else.
+-- A person wrote something else, and did not put it back.
 select
     replies.attempt_id,
     'corrected',
     corrections.field || ': ' || coalesce(corrections.model_value, '')
     || ' -> ' || corrections.value || ' (' || corrections.corrected_by || ')'
 from corrections
-join replies on replies.id = corrections.reply_id;
+join replies on replies.id = corrections.reply_id
+where
+    corrections.value is distinct from corrections.model_value
+    and not exists (
+        select
+        from corrections as later
+        where
+            later.ticket_id = corrections.ticket_id
+            and later.field = corrections.field
+            and later.id > corrections.id
+    );

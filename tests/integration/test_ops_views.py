@@ -125,8 +125,7 @@ EXPECTED: dict[str, tuple[str, list[tuple[Any, ...]]]] = {
     ),
     "worst": (
         "select ticket_id, kind, least_confidence from ops_worst_v1 order by ticket_id",
-        [(2, "corrected", 0.72), (2, "corrected", 0.72), (3, "check_failed", 0.95),
-         (4, "engine_error", None)],
+        [(2, "corrected", 0.72), (3, "check_failed", 0.95), (4, "engine_error", None)],
     ),
     "replays": (
         "select state, actor, tickets, done, recategorized, promoted from ops_replays_v1",
@@ -248,3 +247,14 @@ def test_a_day_with_open_tickets_is_not_counted_for_good(
         counted = session.execute(text("select sum(tickets) from daily_mix")).scalar()
 
     assert (while_it_waits, counted) == (0, 2)
+
+
+def test_a_correction_that_was_put_back_or_confirms_is_none(known: Sessions) -> None:
+    with transaction(known) as session:
+        session.execute(text(
+            "insert into corrections (ticket_id, field, value, model_value, reply_id, corrected_by)"
+            " values (2, 'category', 'returns', 'returns', 2, 'Ben')"
+        ))  # fmt: skip
+
+    assert rows(known, "select sum(corrected) from ops_corrections_v1") == [(None,)]
+    assert rows(known, "select count(*) from bad_attempts_v1 where kind = 'corrected'") == [(0,)]
