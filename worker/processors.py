@@ -7,7 +7,7 @@ the rest off the last: of two, each has one. Of many nothing is taken that would
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import psutil
@@ -28,9 +28,14 @@ def let_the_engine_go_first() -> None:
 
 
 def give_one_to(engine: int) -> None:
-    """Have the main thread of an engine's process stay off the first, its others off the last."""
+    """Have the main thread of an engine's process stay off the first, its others off the last.
+
+    A thread that the main one starts meanwhile is where that is: it is moved, too.
+    """
+    keep_to(EVERYWHERE[1:], engine)
     for thread in threads(engine):
-        keep_to(EVERYWHERE[1:] if thread == engine else EVERYWHERE[:-1], thread)
+        if thread != engine:
+            keep_to(EVERYWHERE[:-1], thread, from_=(EVERYWHERE, EVERYWHERE[1:]))
 
 
 def keep_off_the_last(process: int) -> None:
@@ -47,8 +52,10 @@ def threads(process: int) -> Iterator[int]:
         yield from (int(one.name) for one in Path(f"/proc/{process}/task").iterdir())
 
 
-def keep_to(processors: list[int], thread: int) -> None:
+def keep_to(
+    processors: list[int], thread: int, *, from_: Sequence[list[int]] = (EVERYWHERE,)
+) -> None:
     """Bind a thread, unless somebody has: vLLM binds those of an engine that computes in many."""
     with contextlib.suppress(OSError):  # it has ended, or is not ours
-        if processors and sorted(os.sched_getaffinity(thread)) == EVERYWHERE:
+        if processors and sorted(os.sched_getaffinity(thread)) in from_:
             os.sched_setaffinity(thread, processors)

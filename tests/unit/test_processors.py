@@ -89,6 +89,15 @@ def test_an_engine_computes_where_nothing_else_of_it_runs() -> None:
         assert os.sched_getaffinity(other) == ALL_BUT_THE_LAST
 
 
+def test_a_thread_that_the_engine_starts_meanwhile_is_moved_too() -> None:
+    with engine() as (main, other):
+        os.sched_setaffinity(other, ALL_BUT_THE_FIRST)  # as it would inherit it
+
+        processors.give_one_to(main)
+
+        assert os.sched_getaffinity(other) == ALL_BUT_THE_LAST
+
+
 def test_a_thread_that_somebody_has_bound_stays_where_it_is() -> None:
     with engine("bound") as (main, other):
         processors.give_one_to(main)
