@@ -98,7 +98,8 @@ def browser_on(sessions: Sessions) -> TestClient:
     access = Access.for_host("127.0.0.1", password=None, token=None)
     routes = pages.router(sessions, Taxonomies(load_taxonomy()), access)
     intake = Intake(load_settings(), sessions, None)  # type: ignore[arg-type]  # no webhook comes
-    return TestClient(create_app(intake, sessions, routes, max_body_bytes=1000, threads=2))
+    app = create_app(intake, sessions, routes, max_body_bytes=1000, threads=2)
+    return TestClient(app, base_url="http://127.0.0.1")
 
 
 def panels() -> dict[str, str]:
