@@ -114,7 +114,10 @@ def perform(
         progress.update(task, description="Inventing the sixty days before")
         invent(stack.database_url, load_settings())
     progress.update(task, description="Sending webhooks", total=len(lines))
-    with ThreadPoolExecutor(POSTING_THREADS) as threads, client() as http:
+    with (
+        ThreadPoolExecutor(POSTING_THREADS) as threads,
+        httpx.Client(timeout=30, trust_env=False) as http,  # on this machine: no proxy
+    ):
         post_one = lambda line: post(line, stack, http)  # noqa: E731
         ids = []
         for ticket_id in threads.map(post_one, lines):
@@ -191,11 +194,6 @@ def data_directory(*, keep: bool) -> Iterator[Settings]:
     with tempfile.TemporaryDirectory(prefix="triage-demo-", ignore_cleanup_errors=True) as path:
         yield load_settings(data_dir=path, database_url="", broker_url="",
                             metrics_port=0, writeback_metrics_port=0)  # fmt: skip
-
-
-def client() -> httpx.Client:
-    """For this machine alone: no proxy."""
-    return httpx.Client(timeout=30, trust_env=False)
 
 
 def progress_bar(console: Console) -> Progress:
