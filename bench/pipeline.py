@@ -23,7 +23,7 @@ def measure(rounds: int) -> None:
         f"{MEASURED_S:g} seconds; each turn of the worker is held against the mean of the bare "
         "ones before and after it. Two processes differ by several per cent whatever they run.",
         rows=[
-            row("(a) worker / bare engine, tokens per second", ratios(found), 3),
+            row("(a) worker / bare engine, tokens per second", ratios(found, "worker"), 3),
             row("worker, tokens/s", found["worker"], 0),
             row("bare engine, tokens/s", found["bare"], 0),
             *rows_of_slots(found),
@@ -42,10 +42,10 @@ def rows_of_slots(found: Mapping[str, Sequence[float]]) -> list[str]:
     ]  # fmt: skip
 
 
-def ratios(found: Mapping[str, Sequence[float]]) -> list[float]:
-    """Each turn of the worker by the mean of the bare engine's before and after it."""
+def ratios(found: Mapping[str, Sequence[float]], which: str) -> list[float]:
+    """Each turn of these by the mean of the bare engine's before and after it."""
     around = [(before + after) / 2 for before, after in pairwise(found["bare"])]
-    return [mine / theirs for mine, theirs in zip(found["worker"], around, strict=True)]
+    return [mine / theirs for mine, theirs in zip(found[which], around, strict=True)]
 
 
 if __name__ == "__main__":

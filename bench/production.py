@@ -6,7 +6,6 @@
 import argparse
 import json
 import sys
-from functools import partial
 from typing import Any
 
 from bench.bare import Prompts, desk_prompts, generate, sampling
@@ -16,7 +15,7 @@ from bench.pipeline import ratios, rows_of_slots
 from bench.report import gpu, row, write_section
 from bench.speed import run
 from bench.turns import PROMPTS, turns_taken
-from bench.ways import MIXED, mixed_lengths, ratio_of_turns, ratio_to_free, ways_of_batching
+from bench.ways import MIXED, mixed_lengths, ratio_to_free, ways_of_batching
 from worker.engine.grammar import Grammar
 from worker.engine.machine import this_machine
 from worker.engine.profiles import NVIDIA_DRIVER
@@ -24,8 +23,7 @@ from worker.engine.vllm_engine import ALTERNATIVES
 
 TICKETS = 48
 SHORT, ANSWER, TURNS = 32, 128, 4
-"""For grammar and log-probabilities: tickets in a turn, the most tokens of an answer, turns with
-them and without."""
+"""For the grammar: tickets in a turn, the most tokens of an answer, turns with it and without."""
 ALONE = 8
 
 
@@ -48,12 +46,15 @@ def write(found: dict[str, Any]) -> None:
         f"Production on {gpu()}",
         text=f"Mistral Nemo 12B, profile nemo-awq-32k, {weights}; vLLM {this_machine().vllm}. One "
         "engine is asked as a bare engine is, and by the worker around it (broker, claim, checks, "
-        f"record), by turns of {MEASURED_S:g} seconds, as in the section Pipeline. Then it is "
-        f"asked alone: grammar and log-probabilities with {SHORT} tickets and answers of up to "
-        f"{ANSWER} tokens, {TURNS} turns with them and without, the median of the turns' ratios; "
-        f"mixed lengths are {MIXED[0]} to {MIXED[1]} tokens, log-uniform, {TICKETS} tickets.",
+        f"record), by turns of {MEASURED_S:g} seconds, as in the section Pipeline; in turns of its "
+        "own the bare engine tells the labels' log-probabilities, as it does for the worker. Then "
+        f"it is asked alone: the grammar with {SHORT} tickets and answers of up to {ANSWER} "
+        f"tokens, {TURNS} turns with it and without, the median of the turns' ratios; mixed "
+        f"lengths are {MIXED[0]} to {MIXED[1]} tokens, log-uniform, {TICKETS} tickets.",
         rows=[
-            row("(a) worker / bare engine, tokens per second", ratios(found), 3),
+            row("(a) worker / bare engine, tokens per second", ratios(found, "worker"), 3),
+            row(f"bare engine that tells log-probabilities of {ALTERNATIVES} tokens / bare engine",
+                ratios(found, "told"), 3),
             row("worker, tokens/s written", found["worker"], 0),
             row("bare engine, tokens/s written", found["bare"], 0),
             *rows_of_slots(found),
@@ -63,15 +64,13 @@ def write(found: dict[str, Any]) -> None:
                 [found["continuous"] / found["alone"]], 2),
             row("(d) prompt tokens from the cache, of all", [found["cached"]], 3),
             row("(e) tokens/s with the grammar / without", [found["grammar"]], 3),
-            row(f"tokens/s with the log-probabilities of {ALTERNATIVES} tokens / without",
-                [found["told"]], 3),
         ],
     )  # fmt: skip
 
 
 def by_turns(profile: str, turns: int) -> dict[str, Any]:
     """All that the section needs, of one engine."""
-    with turns_taken(profile, turns) as (engine, desk, found):
+    with turns_taken(profile, turns, told=True) as (engine, desk, found):
         tell(found)
         # Not those of the turns, which are in the cache as wholes.
         asked = desk_prompts(engine.profile, desk, PROMPTS + TICKETS)[PROMPTS:]
@@ -84,10 +83,6 @@ async def alone(llm: Any, grammar: Grammar, asked: Prompts) -> dict[str, float]:
     result = {"cached": found.cached_share}
     short, some = sampling(grammar.ebnf, ANSWER), asked[:SHORT]
     result["grammar"] = await ratio_to_free(llm, some, short, turns=TURNS)
-    tell(result)
-    as_worker = partial(sampling, grammar.ebnf, ANSWER, detokenize=False)
-    told = as_worker(logprobs=ALTERNATIVES, flat_logprobs=True)
-    result["told"] = await ratio_of_turns(llm, some, told, as_worker(), turns=TURNS)
     tell(result)
     return result | await ways_of_batching(llm, asked, mixed_lengths(TICKETS), alone=ALONE)
 

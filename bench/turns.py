@@ -12,14 +12,17 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from math import ceil
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import text
 
 from bench.bare import IN_FLIGHT, desk_prompts, sampling
 from bench.open_engine import BEGUN_WITHIN_S, OpenEngine, Speed, measured_speed
 from bench.workload import incoming
+from schemas.reply import LABELS
 from schemas.ticket import IncomingTicket
 from worker import logs
 from worker.cli import compose, desks
@@ -29,8 +32,10 @@ from worker.dispatch.publish import Publisher
 from worker.dispatch.serve import AHEAD, Service
 from worker.dispatch.tasks import register
 from worker.embedded import EmbeddedPostgres, EmbeddedRedis
+from worker.engine.labels_only import until_labels_end
 from worker.engine.profiles import load_profile
 from worker.engine.supervised import SupervisedEngine
+from worker.engine.vllm_engine import ALTERNATIVES
 from worker.migrate import upgrade_at
 from worker.settings import Settings, load_settings
 from worker.tickets import read, store
@@ -43,6 +48,12 @@ PROMPTS = 340
 MORE = 1.2
 """So many times what the bare engine answered waits for the worker: some wait to the end."""
 LOOK_S = 0.5
+TOLD = {
+    "logprobs": ALTERNATIVES,
+    "flat_logprobs": True,
+    "extra_args": until_labels_end(len(LABELS)),
+}
+"""What the worker asks for beyond the answer, where vLLM tells it."""
 BESIDE = text("""
     select
         percentile_cont(array[0.5, 0.95]) within group (
@@ -56,9 +67,12 @@ BESIDE = text("""
 
 @contextmanager
 def turns_taken(
-    profile: str, turns: int
+    profile: str, turns: int, *, told: bool = False
 ) -> Iterator[tuple[OpenEngine, Desk, dict[str, list[float]]]]:
-    """The engine, which nobody asks any more, the worker's desk, and what the turns gave."""
+    """The engine, which nobody asks any more, the worker's desk, and what the turns gave.
+
+    If `told`, the bare engine has turns of its own in which it tells the labels' log-probabilities.
+    """
     logs.configure("WARNING")
     with (
         tempfile.TemporaryDirectory(prefix="triage-bench-") as path,
@@ -72,7 +86,7 @@ def turns_taken(
         publisher = Publisher(app, sessions)
         run = compose.make_runtime(settings, supervised, sessions, publisher, desk)
         register(app, run)
-        measured = Turns(engine, desk, sessions, publisher)
+        measured = Turns(engine, desk, sessions, publisher, told=told)
         is_ready = settings.ready_file.exists
         threading.Thread(target=measured.take, args=(turns, is_ready), daemon=True).start()
         try:
@@ -111,13 +125,21 @@ class Turns:
     """Measures in a thread beside the worker, which serves in the main one, then stops it."""
 
     def __init__(
-        self, engine: OpenEngine, desk: Desk, sessions: Sessions, publisher: Publisher
+        self,
+        engine: OpenEngine,
+        desk: Desk,
+        sessions: Sessions,
+        publisher: Publisher,
+        *,
+        told: bool,
     ) -> None:
         self._engine, self._sessions, self._publisher = engine, sessions, publisher
         self._prompts = desk_prompts(engine.profile, desk, PROMPTS)
-        self._parameters = sampling(desk.grammar.ebnf, desk.grammar.max_tokens, detokenize=False)
+        asks = partial(sampling, desk.grammar.ebnf, desk.grammar.max_tokens, detokenize=False)
+        self._bare_asks, self._told_asks = asks(), asks(**TOLD) if told else None
         self._enough = 0
         self._bare_turns: list[Speed] = []
+        self._told_turns: list[Speed] = []
         self._worker_turns: list[Speed] = []
 
     def take(self, turns: int, is_ready: Callable[[], bool]) -> None:
@@ -128,11 +150,13 @@ class Turns:
         try:
             while not is_ready():
                 time.sleep(LOOK_S)
-            self._bare()
-            self._bare_turns.append(self._bare())
+            self._bare(self._bare_asks)
+            self._bare_turns.append(self._bare(self._bare_asks))
             for _ in range(turns):
                 self._worker_turns.append(self._worker())
-                self._bare_turns.append(self._bare())
+                if self._told_asks:
+                    self._told_turns.append(self._bare(self._told_asks))
+                self._bare_turns.append(self._bare(self._bare_asks))
         finally:
             os.kill(os.getpid(), signal.SIGTERM)
 
@@ -141,14 +165,15 @@ class Turns:
             beside_ms = session.execute(BESIDE).scalar_one()
         return {
             "bare": [one.tokens_s for one in self._bare_turns],
+            "told": [one.tokens_s for one in self._told_turns],
             "worker": [one.tokens_s for one in self._worker_turns],
             "worker_step": [one.tokens_step for one in self._worker_turns],
             "bare_step": [one.tokens_step for one in self._bare_turns],
             "beside_ms": beside_ms,
         }
 
-    def _bare(self) -> Speed:
-        end = self._engine.keep_busy(self._prompts, self._parameters)
+    def _bare(self, parameters: Any) -> Speed:
+        end = self._engine.keep_busy(self._prompts, parameters)
         found = measured_speed()
         self._enough = ceil(MORE * end())
         return found

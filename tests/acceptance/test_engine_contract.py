@@ -19,8 +19,10 @@ import httpx
 import pytest
 
 from tests.stack import wait_for
+from worker.engine import vllm_engine
+from worker.engine.alternatives import MARKS_OF_A_LABEL
 from worker.engine.arguments import serve_command
-from worker.engine.contract import Engine, Prompt, Request
+from worker.engine.contract import Engine, Generation, Prompt, Request
 from worker.engine.profiles import load_profile
 from worker.engine.scripted import ScriptedEngine
 from worker.engine.vllm_engine import VllmEngine
@@ -105,7 +107,17 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     server.stop()
 
 
-@pytest.fixture(scope="module", params=["scripted", "server", "in process"])
+@pytest.fixture(scope="module")
+def on_a_card() -> Iterator[VllmEngine]:
+    """Labels are told of as they are where there is a card."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(vllm_engine, "told_beside", lambda _: False)
+        engine = VllmEngine(PROFILE)
+    yield engine
+    engine.stop()
+
+
+@pytest.fixture(scope="module", params=["scripted", "server", "in process", "on a card"])
 def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
     made: Engine
     if request.param == "scripted":
@@ -113,6 +125,8 @@ def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
     elif request.param == "server":
         server: Server = request.getfixturevalue("server")
         made = ServerEngine(PROFILE, [server.url])
+    elif request.param == "on a card":
+        made = request.getfixturevalue("on_a_card")
     else:
         made = VllmEngine(PROFILE)
     made.generate(YES, deadline_s=60)
@@ -210,16 +224,38 @@ def test_a_grammar_that_is_none_is_refused_and_the_engine_lives(engine: Engine) 
     assert engine.generate(YES, deadline_s=60).text in {"yes", "no"}
 
 
-def test_the_server_answers_as_the_engine_in_the_process_does(server: Server) -> None:
+def test_vllm_tells_a_worker_with_a_card_of_labels_alone(on_a_card: VllmEngine) -> None:
+    letter = replace(
+        LABEL,
+        grammar=LABEL.grammar.removesuffix(r'"\"}"') + r'"\",\"reply\":\"" [a-z ]{60,80} "\"}"',
+        max_tokens=120,
+    )
+
+    written = on_a_card.generate(letter, deadline_s=60)
+
+    told = [token.text for token in written.tokens if token.logprob > -math.inf]
+    assert "".join(told).strip().startswith('{"answer":"')
+    assert "".join(told).count('"') >= MARKS_OF_A_LABEL
+    assert "".join(told[:-1]).count('"') < MARKS_OF_A_LABEL
+
+
+def test_a_server_and_a_worker_with_a_card_tell_what_one_without_does(
+    server: Server, on_a_card: VllmEngine
+) -> None:
     over_http, inside = ServerEngine(PROFILE, [server.url]), VllmEngine(PROFILE)
     try:
-        one, other = (engine.generate(LABEL, deadline_s=60) for engine in (over_http, inside))
+        told = inside.generate(LABEL, deadline_s=60)
+        same(over_http.generate(LABEL, deadline_s=60), told)
+        same(on_a_card.generate(LABEL, deadline_s=60), told)
     finally:
         over_http.stop()
         inside.stop()
         del inside
         gc.collect()
 
+
+def same(one: Generation, other: Generation) -> None:
+    """The same answer, and the same told of its label."""
     assert one.text == other.text
     assert [token.text for token in one.tokens] == [token.text for token in other.tokens]
     both = list(zip(one.tokens, other.tokens, strict=True))

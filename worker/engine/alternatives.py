@@ -12,6 +12,7 @@ import math
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from multiprocessing.connection import Client
 from multiprocessing.connection import Listener as Socket
 from typing import Any
@@ -31,6 +32,11 @@ MARKS_OF_A_LABEL, MARKS_OF_A_FIELD = 4, 2
 
 Told = Mapping[int, Mapping[int, float]]
 """By place the log-probabilities of tokens, by id, under the grammar's mask."""
+
+
+def counter_of_marks(decode: Callable[[list[int]], str]) -> Callable[[int], int]:
+    """Says how many quotation marks a token holds, and looks at each token once."""
+    return cache(lambda token: decode([token]).count(MARK))
 
 
 def may_write_a_value(marks: int) -> bool:

@@ -9,7 +9,6 @@ import contextlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from multiprocessing.connection import Client, Connection
 from typing import TYPE_CHECKING, Any
 
@@ -21,11 +20,11 @@ from vllm.v1.sample.logits_processor import LogitsProcessor
 from vllm.v1.sample.logits_processor.builtin import process_dict_updates
 
 from worker.engine.alternatives import (
-    MARK,
     MARKS_OF_A_LABEL,
     NAME,
     RECORD,
     Wanted,
+    counter_of_marks,
     may_write_a_value,
 )
 from worker.engine.logits import Numbers
@@ -59,7 +58,7 @@ class Teller(LogitsProcessor):
 
     def __init__(self, config: "VllmConfig", _device: torch.device, _pinned: bool) -> None:
         tokenizer = cached_tokenizer_from_config(config.model_config)
-        self._marks_in = cache(lambda token: tokenizer.decode([token]).count(MARK))
+        self._marks_in = counter_of_marks(tokenizer.decode)
         self._rows: dict[int, Row] = {}
         self._connection: Connection | None = None
 

@@ -28,10 +28,10 @@ class ToldBeside:
 
 
 class ToldByVllm:
-    """vLLM's own log-probabilities."""
+    """vLLM's own log-probabilities; it ends with the labels (`labels_only`)."""
 
-    def __init__(self, told: "FlatLogprobs", encoder: PromptEncoder) -> None:
-        self._told, self._encoder = told, encoder
+    def __init__(self, ids: Sequence[int], told: "FlatLogprobs", encoder: PromptEncoder) -> None:
+        self._ids, self._told, self._encoder = ids, told, encoder
 
     def __iter__(self) -> Iterator[Token]:
         told = self._told
@@ -40,6 +40,8 @@ class ToldByVllm:
                 told.token_ids[start:end], told.logprobs[start:end], strict=True
             )  # vLLM tells the chosen one first, and again among the likeliest
             yield token(*chosen, others, self._encoder)
+        for untold in self._ids[len(told.start_indices) :]:
+            yield token(untold, -math.inf, (), self._encoder)
 
 
 def token(

@@ -22,6 +22,7 @@ from worker.engine.arguments import engine_arguments
 from worker.engine.attention import attention_backend
 from worker.engine.contract import Generation, Identity, Request, Token
 from worker.engine.environment import environment
+from worker.engine.labels_only import until_labels_end
 from worker.engine.machine import Machine, this_machine
 from worker.engine.preflight import refuse_what_cannot_start
 from worker.engine.profiles import Profile
@@ -114,7 +115,8 @@ class VllmEngine:
             told = self._listener.collect(wanted, list(places))
             return ToldBeside(written.token_ids, told, self._encoder)
         if written.logprobs:
-            return ToldByVllm(cast("FlatLogprobs", written.logprobs), self._encoder)
+            told_by_vllm = cast("FlatLogprobs", written.logprobs)
+            return ToldByVllm(written.token_ids, told_by_vllm, self._encoder)
         return ToldBeside(written.token_ids, {}, self._encoder)
 
     async def _generate(
@@ -132,7 +134,7 @@ class VllmEngine:
             # Both after the grammar has masked what it does not allow.
             logprobs=ALTERNATIVES if request.labels and wanted is None else None,
             flat_logprobs=True,
-            extra_args={NAME: asdict(wanted)} if wanted else None,
+            extra_args={NAME: asdict(wanted)} if wanted else until_labels_end(request.labels),
             detokenize=False,  # the waiting thread does it, for what is looked at only
             output_kind=RequestOutputKind.FINAL_ONLY,
             structured_outputs=StructuredOutputsParams(grammar=request.grammar),
