@@ -170,7 +170,7 @@ def test_nemos_own_files_are_well(nemo: Path) -> None:
         ({"rope_theta": 10_000.0}, "RoPE base"),
         ({"rope_theta": None, "rope_parameters": {"rope_theta": 10_000.0}}, "RoPE base"),
         ({"max_position_embeddings": 8_192}, "context"),
-        ({"sliding_window": 4_096}, "context"),
+        ({"sliding_window": 4_096}, "sliding window"),
         ({"quantization_config": {"quant_method": "gptq"}}, "weights"),
         ({"quantization_config": None}, "weights"),
     ],
@@ -207,6 +207,13 @@ def test_a_folder_that_is_not_there_is_refused_before_the_hub_is_asked(folder: s
     own = load_profile("demo").model_copy(update={"model": folder})
 
     with pytest.raises(SettingsError, match=r"there is no folder .*gone: put the model's files"):
+        preflight.refuse_what_cannot_start(own, CPU)
+
+
+def test_a_context_beyond_the_models_is_refused_before_vllm_is_started() -> None:
+    own = load_profile("demo").model_copy(update={"max_model_len": 9000})
+
+    with pytest.raises(SettingsError, match=r"8,192 tokens, .* 9,000; lower max_model_len"):
         preflight.refuse_what_cannot_start(own, CPU)
 
 

@@ -49,9 +49,10 @@ def refuse_what_cannot_start(profile: Profile, machine: Machine) -> None:
     Raises:
         SettingsError: the profile cannot run on this machine; it says why, and what to change.
     """
-    on_disk = []
+    on_disk: list[Seen] = []
     with suppress(NotDownloaded):  # vLLM fetches it
-        on_disk.append(calculation(profile, Checkpoint.of(profile), machine))
+        checkpoint = Checkpoint.of(profile)
+        on_disk += [calculation(profile, checkpoint, machine), context(profile, checkpoint)]
     for seen in (*of_machine(profile, machine), *on_disk):
         if seen.fix and not seen.is_warning:
             raise SettingsError(f"profile {profile.name}: {seen.what}: {seen.found}; {seen.fix}")
@@ -130,6 +131,9 @@ def of_checkpoint(profile: Profile, checkpoint: Checkpoint, machine: Machine) ->
     yield quantization(profile, checkpoint)
     yield calculation(profile, checkpoint, machine)
     yield context(profile, checkpoint)
+    if checkpoint.window and checkpoint.window < profile.max_model_len:
+        yield Seen("sliding window", f"looks back {checkpoint.window:,} tokens only",
+                   "this is another model's config.json: take its own")  # fmt: skip
     if profile.plan:
         yield rope(profile.plan, checkpoint)
     try:
@@ -164,9 +168,6 @@ def calculation(profile: Profile, checkpoint: Checkpoint, machine: Machine) -> S
 
 def context(profile: Profile, checkpoint: Checkpoint) -> Seen:
     found = f"{checkpoint.context:,} tokens, the profile uses {profile.max_model_len:,}"
-    if checkpoint.window and checkpoint.window < profile.max_model_len:
-        return Seen("context", f"looks back {checkpoint.window:,} tokens only",
-                    "this is another model's config.json: take its own")  # fmt: skip
     is_short = checkpoint.context < profile.max_model_len
     fix = "lower max_model_len: beyond its context a model writes nonsense" if is_short else None
     return Seen("context", found, fix)
