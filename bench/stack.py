@@ -19,7 +19,8 @@ from bench.workload import TICKETS, workload
 from models.demo.tickets import Example
 from worker.database import Sessions, opened, transaction
 from worker.helpdesk import by_name
-from worker.local import Stack, free_port
+from worker.local import Stack
+from worker.ports import free_port
 from worker.settings import load_settings
 from worker.tickets import read
 

@@ -9,7 +9,6 @@ dying takes the stack down, cleanly and with its last words.
 import json
 import os
 import secrets
-import socket
 import sys
 import time
 from pathlib import Path
@@ -22,6 +21,7 @@ from worker.embedded import EmbeddedPostgres, EmbeddedRedis
 from worker.errors import SetupError
 from worker.helpdesk import HELPDESKS
 from worker.part import Part
+from worker.ports import require_free_port
 from worker.settings import Settings
 
 log = logs.get(__name__)
@@ -224,27 +224,6 @@ STOP_ORDER = ("gateway", "sweep", "worker", "writeback", "redis")
 
 def triage_command(name: str) -> list[str]:
     return [sys.executable, "-m", "worker.cli.main", *name.split(), "--stop-on-eof"]
-
-
-def require_free_port(host: str, port: int) -> None:
-    """
-    Raises:
-        SetupError: something else listens there.
-    """
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            raise SetupError(
-                f"cannot listen on {host}:{port} ({error.strerror}): set TRIAGE_GATEWAY_PORT"
-            ) from error
-
-
-def free_port(host: str) -> int:
-    with socket.socket() as probe:
-        probe.bind((host, 0))
-        return int(probe.getsockname()[1])
 
 
 def webhook_secrets(settings: Settings, data: Path) -> dict[str, str]:

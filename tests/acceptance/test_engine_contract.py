@@ -34,7 +34,7 @@ from worker.errors import (
     RequestRefused,
     SettingsError,
 )
-from worker.local import free_port
+from worker.ports import free_port
 
 pytestmark = [pytest.mark.timeout(600), pytest.mark.filterwarnings("ignore")]
 

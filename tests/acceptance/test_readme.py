@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from tests.conftest import REPOSITORY
-from worker.local import free_port
+from worker.ports import free_port
 
 README = (REPOSITORY / "README.md").read_text()
 GENERIC = (REPOSITORY / "docs" / "helpdesks" / "generic.md").read_text()

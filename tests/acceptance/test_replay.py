@@ -11,7 +11,8 @@ import pytest
 
 from tests.stack import post, wait_for
 from worker.database import opened, transaction
-from worker.local import Stack, free_port
+from worker.local import Stack
+from worker.ports import free_port
 from worker.replay.compare import LINEAGE
 from worker.settings import load_settings
 from worker.tickets import read

@@ -25,7 +25,7 @@ from worker.dispatch.publish import Publisher
 from worker.dispatch.runtime import Runtime
 from worker.dispatch.tasks import triage_one
 from worker.engine.scripted import ScriptedEngine
-from worker.local import free_port
+from worker.ports import free_port
 from worker.replay.begin import begin
 from worker.replay.select import chosen
 from worker.settings import load_settings

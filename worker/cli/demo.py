@@ -33,7 +33,8 @@ from worker.cli.tables import ticket_table
 from worker.database import Sessions, opened, transaction
 from worker.errors import SettingsError, TriageError
 from worker.helpdesk import HELPDESKS, by_name
-from worker.local import Stack, free_port
+from worker.local import Stack
+from worker.ports import free_port
 from worker.settings import Settings, load_settings
 from worker.tickets import read
 from worker.tickets.states import State

@@ -3,6 +3,7 @@
 None of them commits: `worker.database.transaction` does. Times are Postgres's own clock.
 """
 
+from worker.tickets.store.attempts import Result
 from worker.tickets.store.by_hand import (
     act,
     correct,
@@ -16,7 +17,6 @@ from worker.tickets.store.claims import (
     extend,
 )
 from worker.tickets.store.endings import (
-    Result,
     RetryPolicy,
     crashed,
     give_back,
@@ -29,6 +29,14 @@ from worker.tickets.store.erasing import (
     ended_before,
     erase,
     of_requester,
+)
+from worker.tickets.store.feeding import (
+    announce_again,
+    left,
+    out,
+    queues_of,
+    rerun_announced,
+    to_announce,
 )
 from worker.tickets.store.history import Past, write_past, write_past_replay, write_refusals
 from worker.tickets.store.intake import (
@@ -43,17 +51,11 @@ from worker.tickets.store.intake import (
 from worker.tickets.store.promoting import Promoted, promote, undo_promotion
 from worker.tickets.store.replays import (
     Order,
-    announce_again,
     begin_replay,
     change_replay,
     claim_rerun,
     held_by_others,
-    left,
-    out,
-    queues_of,
     replay_state,
-    rerun_announced,
-    to_announce,
 )
 from worker.tickets.store.settings import (
     AsItWas,

@@ -4,42 +4,21 @@ Every end may be written twice with the same effect: a commit whose answer was l
 simply tried again.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Update, bindparam, case, func, insert, literal, select, update
+from sqlalchemy import ColumnElement, Update, bindparam, case, func, insert, literal, update
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.dml import ReturningUpdate
 
-from worker.tickets.rows import Attempt, Finding, Reply, Ticket, table_of
+from worker.tickets.rows import Reply, Ticket, table_of
 from worker.tickets.states import Outcome, Queue, State
+from worker.tickets.store.attempts import Result, finish_attempt
 from worker.tickets.store.claims import Claim, Way
 from worker.tickets.store.writebacks import order_write_back
 
-ATTEMPTS = table_of(Attempt).c
-CLOSE = (
-    update(table_of(Attempt))
-    .where(
-        ATTEMPTS.id == bindparam("this"),
-        ATTEMPTS.outcome.in_([Outcome.RUNNING, Outcome.LOST]),
-    )
-    .values(finished_at=func.clock_timestamp())
-    .returning(ATTEMPTS.id)
-)
 KEEP_REPLY = insert(table_of(Reply)).returning(table_of(Reply).c.id)
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """What an attempt came to, as columns. `reply` is None if nothing usable was written."""
-
-    outcome: Outcome
-    reason: str | None
-    attempt: dict[str, Any] = field(default_factory=dict)
-    reply: dict[str, Any] | None = None
-    findings: Sequence[tuple[str, str]] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,48 +182,6 @@ def leave(session: Session, claim: Claim, **values: Any) -> State | None:
 def waiting_unless(is_last: ColumnElement[bool]) -> ColumnElement[str]:
     """Back to waiting, or to a person if this try was the last."""
     return case((is_last, State.NEEDS_HUMAN.value), else_=State.RECEIVED.value)
-
-
-def finish_attempt(session: Session, claim: Claim, result: Result, *, owned: bool) -> bool:
-    """Close the attempt's row; False if an earlier try has closed it already."""
-    written = result.attempt if owned else without_erased(session, claim, result.attempt)
-    is_closed = session.execute(
-        CLOSE,
-        {
-            "this": claim.attempt_id,
-            "outcome": result.outcome if owned else Outcome.SUPERSEDED,
-            "reason": result.reason,
-            **written,
-        },
-    ).scalar()
-    if is_closed and owned and result.findings:
-        session.execute(
-            insert(Finding),
-            [
-                {"attempt_id": claim.attempt_id, "check_name": check, "detail": detail}
-                for check, detail in result.findings
-            ],
-        )
-    return is_closed is not None
-
-
-def lose_attempts(session: Session, which: ColumnElement[bool], *, reason: str) -> None:
-    """End those of these attempts that run: their claims are lost, whether or not a worker that
-    lives still tells what came of them.
-    """
-    session.execute(
-        update(Attempt)
-        .where(which, Attempt.outcome == Outcome.RUNNING)
-        .values(outcome=Outcome.LOST, reason=reason, finished_at=func.clock_timestamp())
-    )
-
-
-def without_erased(session: Session, claim: Claim, columns: dict[str, Any]) -> dict[str, Any]:
-    """What a worker wrote whose ticket was erased meanwhile, without the text."""
-    erased_at = session.execute(
-        select(Ticket.erased_at).where(Ticket.id == claim.ticket_id)
-    ).scalar()
-    return {**columns, "raw_output": None} if erased_at and columns else columns
 
 
 def keep_reply(session: Session, claim: Claim, reply: dict[str, Any]) -> int:

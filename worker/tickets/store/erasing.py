@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session, aliased
 from worker.tickets.rows import Act, Attempt, Correction, Finding, Reply, Rerun, Ticket
 from worker.tickets.states import FINAL, State
 from worker.tickets.store.among import among
-from worker.tickets.store.endings import lose_attempts
+from worker.tickets.store.attempts import lose_attempts
 from worker.tickets.store.newer import was_message
 
 ERASED = "(erased)"

@@ -1,11 +1,10 @@
-"""Replays: begun, fed to the queue, paused, resumed, cancelled; and the claim on a rerun."""
+"""Replays: begun, paused, resumed, cancelled; and the claim on a rerun."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import (
-    ColumnElement,
     Select,
     bindparam,
     case,
@@ -22,12 +21,11 @@ from sqlalchemy.orm import Session
 from worker.tickets.rows import Attempt, Replay, Rerun, Ticket, table_of
 from worker.tickets.states import Queue, State
 from worker.tickets.store.among import among
+from worker.tickets.store.attempts import lose_attempts
 from worker.tickets.store.by_hand import act
 from worker.tickets.store.claims import Claim, begin, faults_before, take, taking
-from worker.tickets.store.endings import lose_attempts
+from worker.tickets.store.feeding import OPEN
 from worker.tickets.store.settings import Setting, setting_of
-
-OPEN = (State.RECEIVED, State.TRIAGING)
 
 RERUNS = table_of(Rerun).c
 IS_HERE = (RERUNS.ticket_id == bindparam("this_ticket")) & RERUNS.replay_id.in_(
@@ -140,76 +138,6 @@ def claim_rerun(
     )
     waits_since = rerun.announced_at or rerun.not_before
     return begin(session, Rerun, rerun, ticket, waits_since=waits_since, setting=setting)
-
-
-def to_announce(session: Session, replay_id: int, *, limit: int) -> Sequence[tuple[int, str]]:
-    """Reruns that are due and that no message was sent for, as (ticket id, queue)."""
-    rows = session.execute(
-        select(Rerun.ticket_id, Rerun.queue)
-        .where(
-            Rerun.replay_id == replay_id,
-            Rerun.state == State.RECEIVED,
-            Rerun.announced_at.is_(None),
-            Rerun.not_before <= func.now(),
-        )
-        .limit(limit)
-    )
-    return [(ticket_id, queue) for ticket_id, queue in rows]
-
-
-def queues_of(session: Session, replay_id: int) -> Sequence[Queue]:
-    """The queues that the replay's reruns go to."""
-    rows = select(Rerun.queue).where(Rerun.replay_id == replay_id).distinct()
-    return [Queue(one) for one in session.scalars(rows)]
-
-
-def rerun_announced(session: Session, replay_id: int, ticket_ids: Sequence[int]) -> None:
-    """Note that a message for each of these reruns has reached the broker."""
-    session.execute(
-        update(Rerun)
-        .where(
-            Rerun.replay_id == replay_id,
-            Rerun.ticket_id.in_(ticket_ids),
-            Rerun.state == State.RECEIVED,
-        )
-        .values(announced_at=func.now())
-    )
-
-
-def announce_again(
-    session: Session, replay_id: int, queues: Collection[str] = tuple(Queue)
-) -> None:
-    """Forget the messages of reruns that still wait in these queues: they are lost, or were taken
-    in a pause.
-    """
-    session.execute(
-        update(Rerun)
-        .where(
-            Rerun.replay_id == replay_id,
-            Rerun.state == State.RECEIVED,
-            Rerun.announced_at.is_not(None),
-            Rerun.queue.in_(queues),
-        )
-        .values(announced_at=None)
-    )
-
-
-def out(session: Session, replay_id: int) -> int:
-    """How many reruns are on their way: announced and not taken yet, or in work."""
-    is_out = Rerun.announced_at.is_not(None) & (Rerun.state == State.RECEIVED)
-    return count_of(session, replay_id, is_out) + count_of(
-        session, replay_id, Rerun.state == State.TRIAGING
-    )
-
-
-def left(session: Session, replay_id: int) -> int:
-    """How many reruns are not done yet."""
-    return count_of(session, replay_id, Rerun.state.in_(OPEN))
-
-
-def count_of(session: Session, replay_id: int, condition: ColumnElement[bool]) -> int:
-    rows = select(func.count()).where(Rerun.replay_id == replay_id, condition)
-    return session.execute(rows).scalar_one()
 
 
 def replay_state(session: Session, replay_id: int) -> str:

@@ -11,8 +11,9 @@ from sqlalchemy.orm import Session
 from worker.tickets.rows import Attempt, DailyMix, Reply, Rerun, Ticket
 from worker.tickets.states import Queue, State
 from worker.tickets.store.among import among
+from worker.tickets.store.attempts import lose_attempts
 from worker.tickets.store.claims import Way
-from worker.tickets.store.endings import lose_attempts, waiting_unless
+from worker.tickets.store.endings import waiting_unless
 from worker.tickets.store.workers import served
 
 SWEEP_LOCK = 0x7472_6961  # "tria": the advisory lock that lets several sweeps run
