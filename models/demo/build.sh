@@ -13,3 +13,4 @@ resume=$([ -f "$work/checkpoint.pt" ] && echo --resume || true)
 $python -m models.demo.train "$work" --samples 64000 $resume
 $python -m models.demo.quantize "$work" models/demo
 $python -m models.demo.evaluate
+rm "$work/checkpoint.pt" "$work/tokenizer.json" # the next build begins anew

@@ -277,6 +277,33 @@ def test_promotion_can_be_held_to_tickets_and_to_what_changed(
     ]
 
 
+@pytest.mark.parametrize("change", ["improved", "regressed"])
+def test_what_only_corrected_tickets_can_be_is_refused(
+    triage: Triage, replied: int, working: Working, change: str
+) -> None:
+    with working():
+        triage("replay", "run", "--by", "Ana")
+
+    done = triage("replay", "promote", 1, "--change", change, "--by", "Ana")
+
+    assert done.exit_code == 2
+    assert "a person corrected" in " ".join(done.output.replace("│", " ").split())
+
+
+def test_a_note_is_shown_as_it_was_written(
+    triage: Triage, replied: int, working: Working, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    with working():
+        triage("replay", "run", "--by", "Ana [/b]", "--note", "new prompt [/billing] [x]")
+
+    for words in (["list"], ["show", 1]):
+        done = triage("replay", *words)
+        assert done.exit_code == 0, done.output
+        assert "new prompt [/billing] [x]" in done.output
+        assert "Ana [/b]" in done.output
+
+
 def test_as_it_was_asks_byte_for_byte_what_was_asked_though_the_desk_is_set_otherwise_now(
     sessions: Sessions, triage: Triage, runtime: MakeRuntime, receive: Receive, working: Working
 ) -> None:
@@ -378,7 +405,9 @@ def test_another_prompt_and_taxonomy_are_tried_without_touching_the_workers(
     assert new.prompt_version == "triage-1"
     assert (new.taxonomy_version or "").startswith("new-")
     assert said(triage, "replay", "show", 1)[0]["how"].startswith("with prompt triage-1, taxonomy")
-    assert "billing → " not in said(triage, "replay", "compare", 1)[1]
+    assert said(triage, "replay", "compare", 1)[0]["confusion"]["category"] == {
+        "billing": {"money": 1}
+    }
 
 
 def test_a_rerun_goes_only_to_a_worker_of_its_profile_and_the_others_pass_it_on(
@@ -391,12 +420,96 @@ def test_a_rerun_goes_only_to_a_worker_of_its_profile_and_the_others_pass_it_on(
 
     triage_one(replied, runtime())
     passed_on = one(sessions, Rerun)
+    due_now(sessions)
     triage_one(replied, other)
 
     assert (passed_on.state, passed_on.announced_at, passed_on.queue) == (
         State.RECEIVED, None, Queue.LONG,
     )  # fmt: skip
     assert one(sessions, Rerun).state == State.REPLIED
+
+
+def test_a_message_passed_on_while_others_are_sent_is_sent_again(
+    sessions: Sessions, publisher: Publisher, replied: int, runtime: MakeRuntime,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    serve(sessions, "other", Queue.LONG)
+    replay_id = begin(sessions, profile="other")
+    with transaction(sessions) as session:
+        session.execute(text("update reruns set announced_at = null"))
+    send = publisher.send
+
+    def taken_at_once(tickets: list[Any]) -> list[int]:
+        sent = send(tickets)
+        triage_one(replied, runtime())  # of another profile
+        return sent
+
+    monkeypatch.setattr(publisher, "send", taken_at_once)
+    feeder = feed.Feeder(replay_id, sessions, publisher, feed.Pace(None))
+
+    feeder.look()
+    passed_on = one(sessions, Rerun)
+    feeder.look()
+    before_it_is_due = publisher.depths()[Queue.LONG]
+    due_now(sessions)
+    feeder.look()
+
+    assert passed_on.announced_at is None
+    assert (before_it_is_due, publisher.depths()[Queue.LONG]) == (1, 2)
+
+
+def test_what_could_not_be_sent_is_not_taken_for_sent(
+    sessions: Sessions, publisher: Publisher, replied: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    serve(sessions)
+    replay_id = begin(sessions)
+    with transaction(sessions) as session:
+        session.execute(text("update reruns set announced_at = null"))
+    monkeypatch.setattr(publisher, "send", lambda _: [])
+
+    feed.Feeder(replay_id, sessions, publisher, feed.Pace(None)).look()
+
+    assert one(sessions, Rerun).announced_at is None
+
+
+def test_workers_of_another_profile_are_none_for_a_replay_that_is_bound(
+    sessions: Sessions, publisher: Publisher, replied: int
+) -> None:
+    serve(sessions, "other")
+    begin(sessions, profile="other")
+    with transaction(sessions) as session:
+        store.worker_is_gone(session, "w-other")
+    serve(sessions, "scripted")
+
+    with transaction(sessions) as session:
+        assert store.slots(session, store.left(session, 1).keys()) == 0
+        assert store.slots(session, [(Queue.REPLAY, None)]) == 4
+
+
+def test_a_rerun_comes_back_from_the_long_queue_that_nobody_serves_any_more(
+    sessions: Sessions, publisher: Publisher, replied: int, runtime: MakeRuntime
+) -> None:
+    serve(sessions)
+    serve(sessions, "long", Queue.LONG)
+    begin(sessions)
+    with transaction(sessions) as session:
+        session.execute(update(Ticket).values(body="Wo bleibt meine Bestellung? " * 6000))
+    triage_one(replied, runtime())
+    moved_to = one(sessions, Rerun).queue
+    with transaction(sessions) as session:
+        store.worker_is_gone(session, "w-long")
+        session.execute(text("update reruns set updated_at = updated_at - interval '1 hour'"))
+
+    Sweep(sessions, publisher, max_crashes=3, lease_s=60).once()
+
+    assert (moved_to, one(sessions, Rerun).queue) == (Queue.LONG, Queue.REPLAY)
+    triage_one(replied, runtime())
+    assert one(sessions, Rerun).state == State.NEEDS_HUMAN
+
+
+def due_now(sessions: Sessions) -> None:
+    with transaction(sessions) as session:
+        session.execute(text("update reruns set not_before = now()"))
 
 
 def begin(sessions: Sessions, **how: Any) -> int:
@@ -463,7 +576,10 @@ def test_a_cancelled_replay_is_over_and_its_tickets_are_free(
 
     assert (cancelled.exit_code, again.exit_code) == (0, 0)
     assert "is cancelled: nothing is left of it" in str(resumed.exception)
-    assert [one["state"] for one in said(triage, "replay", "list")] == ["done", "cancelled"]
+    assert [(one["state"], one["done"]) for one in said(triage, "replay", "list")] == [
+        ("done", 1), ("cancelled", 0),
+    ]  # fmt: skip
+    assert triage("replay", "compare", 1).exit_code == 3
 
 
 def test_cancelling_frees_what_is_in_work_too(

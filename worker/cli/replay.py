@@ -186,7 +186,7 @@ def go_on(replay_id: int, *, rate: float | None) -> None:
     stopped = compose.until_signalled(signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
     with opened(settings.database_url, pool_size=2) as sessions:
         with transaction(sessions) as session:
-            total = store.left(session, replay_id)
+            total = sum(store.left(session, replay_id).values())
         with counting(f"Replay {replay_id}", total) as advance:
             shown = 0
 

@@ -55,7 +55,7 @@ def plan(
 
 def estimate(session: Session, found: select.Found) -> dict[str, Any]:
     """Tokens and seconds of all the tickets; None where nothing is known."""
-    places = store.slots(session, Queue.REPLAY)
+    places = store.slots(session, [(Queue.REPLAY, None)])
     tokens = {
         f"{name}_tokens": None if mean is None else round(mean * found.count)
         for name, mean in (("prompt", found.prompt_tokens), ("output", found.output_tokens))

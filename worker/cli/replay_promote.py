@@ -24,7 +24,11 @@ def promote(
     all_: Annotated[bool, typer.Option("--all", help="All that have a reply.")] = False,
     ticket: TicketIds = None,
     change: Annotated[
-        list[Change] | None, typer.Option(help="Only tickets with a field that did so.")
+        list[Change] | None,
+        typer.Option(
+            help="Only tickets with a field that did so; 'improved' and 'regressed' are "
+            "those of tickets that a person corrected, which are left alone."
+        ),
     ] = None,
     field: Annotated[
         list[str] | None, typer.Option(help="The field that --change looks at; else any.")
@@ -41,6 +45,7 @@ def promote(
     Skipped, and named, are tickets that a person corrected, or that have a newer result or message.
     """
     refuse_unclear(all_, ticket, change or language)
+    refuse_corrected(change or [])
     to = compose.written_back(load_settings()) if write_back else frozenset()
     if write_back and not to:
         raise TriageError("no source is written to: set TRIAGE_HELPDESKS__{SOURCE}__WRITE_BACK")
@@ -58,6 +63,14 @@ def promote(
 def refuse_unclear(all_: bool, ticket: object, filters: object) -> None:
     if bool(all_) + bool(ticket) + bool(filters) != 1:
         raise typer.BadParameter("say which: --all, --ticket, or --change and --language")
+
+
+def refuse_corrected(changes: Sequence[Change]) -> None:
+    if judged := [change for change in changes if change in (Change.IMPROVED, Change.REGRESSED)]:
+        raise typer.BadParameter(
+            f"'{judged[0]}' is told only of tickets that a person corrected, and those are left "
+            f"as they are; the others are --change '{Change.CHANGED}'"
+        )
 
 
 def chosen_by(

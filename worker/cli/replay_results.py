@@ -37,8 +37,9 @@ def list_(limit: Annotated[int, typer.Option(min=1)] = 20, as_json: AsJson = Fal
     for one in found:
         table.add_row(
             str(one["id"]), Text(one["state"], STATE_STYLE[one["state"]]),
-            one["created_at"][:16].replace("T", " "), one["by"], one["how"],
-            f"{one['done']:,} of {one['tickets']:,}", f"{one['promoted']:,}", one["reason"] or "",
+            one["created_at"][:16].replace("T", " "), Text(one["by"]), Text(one["how"]),
+            f"{one['done']:,} of {one['tickets']:,}", f"{one['promoted']:,}",
+            Text(one["reason"] or ""),
         )  # fmt: skip
     Console().print(table)
 
@@ -53,18 +54,21 @@ def show(replay_id: ReplayId, as_json: AsJson = False) -> None:
     console = Console(highlight=False)
     console.print(
         f"[bold]Replay {replay_id}[/] ", Text(found["state"], STATE_STYLE[found["state"]]),
-        f" · {found['how']} · by {found['by']}", f": {found['reason']}" if found["reason"] else "",
-        sep="",
+        Text(f" · {found['how']} · by {found['by']}"),
+        Text(f": {found['reason']}" if found["reason"] else ""), sep="",
     )  # fmt: skip
     console.print(f"{found['done']:,} of {found['tickets']:,} done, {found['promoted']:,} promoted")
-    console.print("selection", json.dumps(found["selection"], ensure_ascii=False))
+    console.print("selection", Text(json.dumps(found["selection"], ensure_ascii=False)))
     states = plain_table("tickets", "state", "reason")
     for one in found["states"]:
         states.add_row(f"{one['tickets']:,}", one["state"], Text(one["reason"] or ""))
     acts = plain_table("when", "who", "what", "why")
     for one in found["acts"]:
         acts.add_row(
-            one["at"][:16].replace("T", " "), one["by"], one["action"], one["reason"] or ""
+            one["at"][:16].replace("T", " "),
+            Text(one["by"]),
+            one["action"],
+            Text(one["reason"] or ""),
         )
     console.print(Group("", states, "", acts))
 
@@ -120,9 +124,11 @@ def summary_tables(replay: Mapping[str, Any], measured: Mapping[str, Any]) -> li
         fields.add_row(
             field, *(f"{counts[change]:,}" if counts[change] else "·" for change in Change)
         )
-    told = [
-        f"[bold]Replay {replay['id']}[/], {replay['how']}: {tickets:,} tickets compared, "
-        f"{measured['changed']:,} changed",
+    told: list[Any] = [
+        Text.assemble(
+            (f"Replay {replay['id']}", "bold"),
+            f", {replay['how']}: {tickets:,} tickets compared, {measured['changed']:,} changed",
+        ),
         same_output(measured),
         "",
         fields,

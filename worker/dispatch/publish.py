@@ -54,7 +54,7 @@ class Publisher:
     def send(self, tickets: Iterable[Announced]) -> list[int]:
         """The same without a note in the rows; the ids of those that were sent."""
         sent: list[int] = []
-        if time.monotonic() < self._paused_until:
+        if self.is_paused:
             return sent
         for ticket_id, queue in tickets:
             try:
@@ -65,6 +65,11 @@ class Publisher:
                 break
             sent.append(ticket_id)
         return sent
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether the broker was away a moment ago: nothing is sent then."""
+        return time.monotonic() < self._paused_until
 
     def depths(self) -> dict[str, int]:
         """How many messages wait in each queue.

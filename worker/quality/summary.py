@@ -54,7 +54,7 @@ def of_group(judged: Sequence[Judged]) -> dict[str, Any]:
         "reply_language_accuracy": share(
             one.reply_is_in_language for one in judged if one.reply_is_in_language is not None
         ),
-        "no_finding": share(not one.checks for one in asked),
+        "no_finding": share(bool(one.is_valid) and not one.checks for one in asked),
         "output_tokens": fmean(one.output_tokens for one in asked) if asked else None,
         "fields": {
             field: {

@@ -43,8 +43,11 @@ def begin(session: Session, order: Order, chosen: Select[int, int | None]) -> Be
     except IntegrityError as error:
         raise TriageError("another replay has just taken some of these tickets") from error
     tickets = session.execute(select(func.count()).where(Rerun.replay_id == replay_id)).scalar_one()
-    wanted = session.execute(select(func.count()).select_from(chosen.subquery())).scalar_one()
-    return Begun(replay_id, tickets, left_out=wanted - tickets)
+    left_out = 0
+    if order.as_it_was:  # counted a moment later: tickets that were done meanwhile are not meant
+        wanted = session.execute(select(func.count()).select_from(chosen.subquery())).scalar_one()
+        left_out = max(0, wanted - tickets)
+    return Begun(replay_id, tickets, left_out)
 
 
 def served_profiles(session: Session) -> Mapping[str, Queue]:

@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session, aliased
 from schemas.reply import LABELS
 from worker.tickets import export
 from worker.tickets.rows import Attempt, Finding, Reply, Rerun, Ticket
-from worker.tickets.states import FINAL
+from worker.tickets.states import ANSWERED
 
 FIELDS = (*LABELS, "summary", "reply")
 AT_A_TIME = 500
@@ -116,7 +116,7 @@ def pairs(
         .outerjoin(old_reply, old_reply.attempt_id == old.id)
         .outerjoin(new_reply, new_reply.id == Rerun.reply_id)
         .outerjoin(said, said.c.ticket_id == Ticket.id)
-        .where(Rerun.replay_id == replay_id, Rerun.state.in_(FINAL))
+        .where(Rerun.replay_id == replay_id, Rerun.state.in_(ANSWERED))
         .order_by(Rerun.ticket_id)
         .execution_options(yield_per=AT_A_TIME)
     )  # fmt: skip

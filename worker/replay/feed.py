@@ -7,13 +7,13 @@ place in any worker, and a replay whose feeder dies stops by itself.
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection
 
 from worker import logs
 from worker.database import UNAVAILABLE, Sessions, reason, transaction
 from worker.dispatch.publish import BROKER_DOWN, Publisher
 from worker.tickets import store
-from worker.tickets.states import Queue
+from worker.tickets.store import Route
 
 log = logs.get(__name__)
 
@@ -95,7 +95,7 @@ class Feeder:
         self._pace = pace
         self._counted_at, self._moved_at = 0.0, time.monotonic()
         self._done_s, self._has_workers = 0.0, True
-        self._queues: Sequence[Queue] = ()
+        self._routes: Collection[Route] = ()
         self.left = -1
 
     def look(self) -> str:
@@ -108,8 +108,7 @@ class Feeder:
             if state != "running":
                 return state
             out = store.out(session, self._replay_id)
-            self._queues = self._queues or store.queues_of(session, self._replay_id)
-            slots = store.slots(session, *self._queues)
+            slots = store.slots(session, self._routes)
             self._tell_of_workers(slots)
             most = self._pace.most_out(
                 slots=slots,
@@ -117,12 +116,14 @@ class Feeder:
                 done_s=self._done_s,
                 now=now,
             )
-            wanted = self._pace.may_send(max(0, most - out), now=now)
+            room = 0 if self._publisher.is_paused else max(0, most - out)
+            wanted = self._pace.may_send(room, now=now)
             due = store.to_announce(session, self._replay_id, limit=wanted) if wanted else []
         if due:
-            sent = self._publisher.send(due)
-            with transaction(self._sessions) as session:
-                store.rerun_announced(session, self._replay_id, sent)
+            sent = set(self._publisher.send(due))
+            if unsent := [ticket_id for ticket_id, _ in due if ticket_id not in sent]:
+                with transaction(self._sessions) as session:
+                    store.unsent(session, self._replay_id, unsent)
         return state
 
     def end(self, state: str) -> str:
@@ -138,7 +139,8 @@ class Feeder:
 
     def _count(self, now: float) -> None:
         with transaction(self._sessions) as session:
-            left = store.left(session, self._replay_id)
+            open_ = store.left(session, self._replay_id)
+        self._routes, left = open_.keys(), sum(open_.values())
         if left != self.left:
             self._done_s = max(0.0, (self.left - left) / (now - self._counted_at))
             self.left, self._moved_at = left, now
@@ -153,6 +155,6 @@ class Feeder:
         except BROKER_DOWN as error:
             log.warning("broker_unreachable", error=str(error))
             return
-        if empty := [queue for queue in self._queues if not depths[queue]]:
+        if empty := {queue for queue, _ in self._routes if not depths[queue]}:
             with transaction(self._sessions) as session:
                 store.announce_again(session, self._replay_id, empty)

@@ -6,9 +6,10 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from worker.tickets.rows import Act, Replay, Rerun
-from worker.tickets.states import FINAL
+from worker.tickets.states import ANSWERED
 
-DONE = Rerun.state.in_(FINAL)
+DONE = Rerun.state.in_(ANSWERED)
+"""Not those that were cancelled."""
 
 
 def replays(session: Session, *, limit: int) -> list[dict[str, Any]]:

@@ -46,4 +46,6 @@ MOVES: dict[State, frozenset[State]] = {
     State.IGNORED: frozenset(),
 }
 
-FINAL = frozenset({State.REPLIED, State.NEEDS_HUMAN, State.IGNORED})
+ANSWERED = frozenset({State.REPLIED, State.NEEDS_HUMAN})
+"""What a worker has been done with; not what was put away by hand."""
+FINAL = ANSWERED | {State.IGNORED}

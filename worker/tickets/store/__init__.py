@@ -34,9 +34,8 @@ from worker.tickets.store.feeding import (
     announce_again,
     left,
     out,
-    queues_of,
-    rerun_announced,
     to_announce,
+    unsent,
 )
 from worker.tickets.store.history import Past, write_past, write_past_replay, write_refusals
 from worker.tickets.store.intake import (
@@ -74,6 +73,7 @@ from worker.tickets.store.sweeping import (
     unannounced,
 )
 from worker.tickets.store.workers import (
+    Route,
     is_served,
     profiles_serving,
     slots,
@@ -101,6 +101,7 @@ __all__ = [
     "Received",
     "Result",
     "RetryPolicy",
+    "Route",
     "Setting",
     "act",
     "announce_again",
@@ -138,7 +139,6 @@ __all__ = [
     "profiles_serving",
     "promote",
     "put_off_write_back",
-    "queues_of",
     "receive",
     "receive_all",
     "record",
@@ -146,7 +146,6 @@ __all__ = [
     "release",
     "repair",
     "replay_state",
-    "rerun_announced",
     "retry_write_backs",
     "run_again",
     "slots",
@@ -155,6 +154,7 @@ __all__ = [
     "to_announce",
     "unannounced",
     "undo_promotion",
+    "unsent",
     "worker_is_gone",
     "worker_is_here",
     "write_past",

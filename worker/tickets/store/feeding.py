@@ -1,20 +1,25 @@
 """Which reruns of a replay wait, are on their way, and are still to be done."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from sqlalchemy import ColumnElement, func, select, update
 from sqlalchemy.orm import Session
 
 from worker.tickets.rows import Rerun
 from worker.tickets.states import Queue, State
+from worker.tickets.store.workers import Route
 
 OPEN = (State.RECEIVED, State.TRIAGING)
 
 
 def to_announce(session: Session, replay_id: int, *, limit: int) -> Sequence[tuple[int, str]]:
-    """Reruns that are due and that no message was sent for, as (ticket id, queue)."""
-    rows = session.execute(
-        select(Rerun.ticket_id, Rerun.queue)
+    """Take so many reruns that are due and that no message was sent for, as (ticket id, queue).
+
+    They count as announced from here on: a worker may take one, or pass it on, before its message
+    is known to have been sent. `unsent` takes that back.
+    """
+    due = (
+        select(Rerun.id)
         .where(
             Rerun.replay_id == replay_id,
             Rerun.state == State.RECEIVED,
@@ -23,17 +28,17 @@ def to_announce(session: Session, replay_id: int, *, limit: int) -> Sequence[tup
         )
         .limit(limit)
     )
+    rows = session.execute(
+        update(Rerun)
+        .where(Rerun.id.in_(due.scalar_subquery()), Rerun.state == State.RECEIVED)
+        .values(announced_at=func.now())
+        .returning(Rerun.ticket_id, Rerun.queue)
+    )
     return [(ticket_id, queue) for ticket_id, queue in rows]
 
 
-def queues_of(session: Session, replay_id: int) -> Sequence[Queue]:
-    """The queues that the replay's reruns go to."""
-    rows = select(Rerun.queue).where(Rerun.replay_id == replay_id).distinct()
-    return [Queue(one) for one in session.scalars(rows)]
-
-
-def rerun_announced(session: Session, replay_id: int, ticket_ids: Sequence[int]) -> None:
-    """Note that a message for each of these reruns has reached the broker."""
+def unsent(session: Session, replay_id: int, ticket_ids: Sequence[int]) -> None:
+    """Note that no message for these reruns has reached the broker."""
     session.execute(
         update(Rerun)
         .where(
@@ -41,7 +46,7 @@ def rerun_announced(session: Session, replay_id: int, ticket_ids: Sequence[int])
             Rerun.ticket_id.in_(ticket_ids),
             Rerun.state == State.RECEIVED,
         )
-        .values(announced_at=func.now())
+        .values(announced_at=None)
     )
 
 
@@ -71,9 +76,14 @@ def out(session: Session, replay_id: int) -> int:
     )
 
 
-def left(session: Session, replay_id: int) -> int:
-    """How many reruns are not done yet."""
-    return count_of(session, replay_id, Rerun.state.in_(OPEN))
+def left(session: Session, replay_id: int) -> Mapping[Route, int]:
+    """How many reruns are not done yet, by the queue they go to and the profile they are for."""
+    rows = session.execute(
+        select(Rerun.queue, Rerun.profile, func.count())
+        .where(Rerun.replay_id == replay_id, Rerun.state.in_(OPEN))
+        .group_by(Rerun.queue, Rerun.profile)
+    )
+    return {(Queue(queue), profile): count for queue, profile, count in rows}
 
 
 def count_of(session: Session, replay_id: int, condition: ColumnElement[bool]) -> int:

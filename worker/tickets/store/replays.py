@@ -34,8 +34,17 @@ IS_HERE = (RERUNS.ticket_id == bindparam("this_ticket")) & RERUNS.replay_id.in_(
 TAKE_RERUN = taking(Rerun).where(
     IS_HERE, RERUNS.profile.is_(None) | (RERUNS.profile == bindparam("this_profile"))
 )
-ANNOUNCE_AGAIN = (
-    update(table_of(Rerun)).where(IS_HERE, RERUNS.state == State.RECEIVED).values(announced_at=None)
+PASS_ON_S = 1.0
+"""A message that the wrong worker took is sent again after so long: it may take that one, too."""
+PASS_ON = (
+    update(table_of(Rerun))
+    .where(IS_HERE, RERUNS.state == State.RECEIVED)
+    .values(
+        announced_at=None,
+        not_before=func.greatest(
+            RERUNS.not_before, func.now() + func.make_interval(0, 0, 0, 0, 0, 0, PASS_ON_S)
+        ),
+    )
 )
 
 
@@ -121,7 +130,7 @@ def claim_rerun(
     this = {"this_ticket": ticket_id}
     rerun = take(session, TAKE_RERUN, **this, this_profile=profile, worker=worker, lease_s=lease_s)
     if rerun is None:
-        session.execute(ANNOUNCE_AGAIN, this)
+        session.execute(PASS_ON, this)
         return None
     ticket = session.get_one(Ticket, ticket_id)
     replay = session.get_one(Replay, rerun.replay_id)

@@ -5,7 +5,7 @@ from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, exists, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, exists, func, insert, or_, select, true, update
 from sqlalchemy.orm import Session
 
 from worker.tickets.rows import Attempt, DailyMix, Reply, Rerun, Ticket
@@ -160,24 +160,28 @@ def free(
     ).all()
 
 
-def take_back_long(session: Session, *, older_than_s: float) -> list[int]:
-    """Take tickets back from the long queue that nobody serves any more; their ids.
+def take_back_long(session: Session, *, older_than_s: float) -> None:
+    """Take tickets and reruns back from the long queue that nobody serves any more.
 
-    They wait there for `older_than_s` seconds, in which a worker may be started again.
+    They wait there for `older_than_s` seconds, in which a worker may be started again. A rerun for
+    one profile went there for its sake, and stays.
     """
-    return list(
-        session.scalars(
-            update(Ticket)
+    for way, queue, may_go in (
+        (Ticket, Queue.LIVE, true()),
+        (Rerun, Queue.REPLAY, Rerun.profile.is_(None)),
+    ):
+        session.execute(
+            update(way)
             .where(
-                Ticket.state == State.RECEIVED,
-                Ticket.queue == Queue.LONG,
-                Ticket.updated_at < func.now() - timedelta(seconds=older_than_s),
+                way.state == State.RECEIVED,
+                way.queue == Queue.LONG,
+                way.updated_at < func.now() - timedelta(seconds=older_than_s),
                 ~served(Queue.LONG),
+                may_go,
             )
-            .values(queue=Queue.LIVE, announced_at=None, updated_at=func.now())
-            .returning(Ticket.id)
+            .values(queue=queue, announced_at=None, updated_at=func.now())
+            .execution_options(synchronize_session=False)
         )
-    )
 
 
 def oldest_live_s(session: Session) -> float:

@@ -1,15 +1,17 @@
 """Which workers there are: each says so while it takes tickets."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import timedelta
 
-from sqlalchemy import ColumnElement, delete, exists, func, select
+from sqlalchemy import ColumnElement, and_, delete, exists, false, func, or_, select, true
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
 from worker.tickets.rows import Worker
 from worker.tickets.states import Queue
 
+Route = tuple[Queue, str | None]
+"""A queue, and the profile that its worker has to have; None for any."""
 GONE_S = 60.0
 """A worker not heard of for so long takes no tickets."""
 
@@ -48,13 +50,20 @@ def profiles_serving(session: Session, queue: Queue) -> Sequence[str]:
     ).all()
 
 
-def slots(session: Session, *queues: Queue) -> int:
-    """How many tickets of these queues can be in work at once, over all workers."""
-    places = select(func.coalesce(func.sum(Worker.in_flight), 0)).where(*takes(*queues))
+def slots(session: Session, routes: Collection[Route]) -> int:
+    """How many tickets that go these ways can be in work at once, over all workers."""
+    takes_one = or_(
+        false(),
+        *(
+            and_(*takes(queue), true() if profile is None else Worker.profile == profile)
+            for queue, profile in routes
+        ),
+    )
+    places = select(func.coalesce(func.sum(Worker.in_flight), 0)).where(takes_one)
     return int(session.execute(places).scalar_one())
 
 
-def takes(*queues: Queue) -> tuple[ColumnElement[bool], ...]:
-    """Whether a worker takes tickets of one of these queues."""
+def takes(queue: Queue) -> tuple[ColumnElement[bool], ...]:
+    """Whether a worker takes tickets of this queue."""
     is_here = Worker.seen_at > func.now() - timedelta(seconds=GONE_S)
-    return (Worker.queues.overlap(list(queues)), is_here)
+    return (Worker.queues.contains([queue]), is_here)
