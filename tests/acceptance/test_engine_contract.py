@@ -250,6 +250,8 @@ def test_a_server_and_a_worker_with_a_card_tell_what_one_without_does(
     finally:
         over_http.stop()
         inside.stop()
+        with pytest.raises(EngineUnavailable):
+            inside.generate(LABEL, deadline_s=60)
         del inside
         gc.collect()
 

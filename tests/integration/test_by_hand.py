@@ -15,6 +15,7 @@ from sqlalchemy import select, text
 from typer.testing import Result
 
 from schemas.desks import Taxonomies
+from schemas.reply import LABELS
 from schemas.taxonomy import Taxonomy
 from tests.integration.conftest import Broker
 from tests.replies import GERMAN_BODY, written
@@ -130,7 +131,8 @@ def test_a_corrected_ticket_becomes_a_golden_example(triage: Triage, replied: in
 
     assert golden["category"] == "sales"
     assert golden["body"] == GERMAN_BODY
-    assert golden.keys() == {"id", "subject", "body", "locale", "language", "category"}
+    assert golden.keys() == {"id", "subject", "body", "locale", "language", *LABELS}
+    assert golden["priority"] == "high", "what a person left as it was"
 
 
 @pytest.fixture

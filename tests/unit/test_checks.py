@@ -10,6 +10,7 @@ from tests.replies import GERMAN_BODY, GERMAN_SUBJECT, written
 from worker.triage import checks, prompts
 from worker.triage.checks import Subject
 from worker.triage.language import LanguageDetector
+from worker.triage.promises import promises
 
 
 @pytest.fixture
@@ -103,3 +104,36 @@ def test_numbers_are_the_same_in_any_width(taxonomy: Taxonomy, detector: Languag
 
     assert list(checks.no_invented_number(subject)) == []
     assert list(checks.no_forbidden_promise(subject)) == []
+
+
+@pytest.mark.parametrize(
+    ("ticket", "reply", "is_invented"),
+    [
+        ("Bestellung 12, Artikel 34.", "Wir prüfen die Bestellung 1234.", True),
+        ("Bestellung 1234.", "Wir prüfen die Bestellung 12-34.", False),
+        ("Rufen Sie an: 0170 / 1234567.", "Wir rufen unter 0170/1234567 an.", False),
+        ("Rechnung RE-2026-0412.", "Wir prüfen die Rechnung 0412 aus 2026.", False),
+    ],
+)
+def test_a_number_is_one_of_the_tickets_not_its_digits_run_together(
+    taxonomy: Taxonomy, detector: LanguageDetector, ticket: str, reply: str, is_invented: bool
+) -> None:
+    parsed = Reply.parse(written(reply=reply, entities=[]), taxonomy)
+    subject = Subject(ticket, "de", parsed, "", detector)
+
+    assert bool(list(checks.no_invented_number(subject))) is is_invented
+
+
+@pytest.mark.parametrize(
+    ("ticket", "reply", "is_promise"),
+    [
+        ("Der Preis war 10.50 EUR.", "Sie bekommen 1050 € zurück.", True),
+        ("Der Preis war 10,50 EUR.", "Sie bekommen 10.50 € zurück.", False),
+        ("I paid 1,050 dollars.", "You get $1050.00 back.", False),
+        ("Ich habe 1.050 Euro bezahlt.", "Sie bekommen 10,50 Euro zurück.", True),
+    ],
+)
+def test_a_sum_is_the_same_however_it_is_written_and_no_other(
+    ticket: str, reply: str, is_promise: bool
+) -> None:
+    assert bool(list(promises(reply, ticket))) is is_promise

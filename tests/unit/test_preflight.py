@@ -5,6 +5,7 @@ import shutil
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,7 +21,7 @@ from worker.engine import preflight
 from worker.engine.arguments import engine_arguments, serve_command
 from worker.engine.attention import TRITON, attention_backend
 from worker.engine.checkpoint import Checkpoint
-from worker.engine.machine import Machine, has_flashinfers_kernels
+from worker.engine.machine import Machine, has_flashinfers_kernels, this_machine
 from worker.engine.preflight import Seen
 from worker.engine.profiles import Profile, load_profile
 from worker.errors import SettingsError
@@ -217,6 +218,32 @@ def test_a_context_beyond_the_models_is_refused_before_vllm_is_started() -> None
         preflight.refuse_what_cannot_start(own, CPU)
 
 
+def test_a_vllm_for_cards_that_sees_none_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    blind = SimpleNamespace(is_cpu=lambda: False, get_device_capability=lambda: None)
+    monkeypatch.setattr("vllm.platforms.current_platform", blind)
+
+    with pytest.raises(SettingsError, match="sees none: a container needs"):
+        this_machine()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"max_position_embeddings": None},  # it may stand in a part of the file
+        {"max_position_embeddings": 8_192, "rope_scaling": {"rope_type": "linear", "factor": 4.0}},
+    ],
+)
+def test_a_context_that_the_config_leaves_open_is_vllms_to_refuse(
+    nemo: Path, tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    folder = shutil.copytree(nemo, tmp_path / "model")
+    config = json.loads((folder / "config.json").read_text()) | changes
+    (folder / "config.json").write_text(json.dumps(config))
+    own = load_profile("nemo-awq-32k").model_copy(update={"model": str(folder)})
+
+    preflight.refuse_what_cannot_start(own, ADA)
+
+
 def test_a_model_of_the_hub_may_come_later() -> None:
     preflight.refuse_what_cannot_start(load_profile("nemo-awq-32k"), ADA)
 
@@ -263,13 +290,14 @@ def test_a_build_is_its_files_and_how_they_run(tmp_path: Path) -> None:
 
 
 def on_file(
-    folder: Path, candidate: list[float], *, version: str = "0.32.0", cases: str = "0"
-) -> None:
+    folder: Path, candidate: list[float], *, version: str = "0.32.0", cases: str = "0",
+    margin: float = 0.01,
+) -> None:  # fmt: skip
     _, build = demo()
     GateRecord(
         build=build, candidate="demo", reference="full", engine_version=f"vllm {version}",
-        cases_file="holdout.jsonl", cases=cases * 64, margin=0.01,
-        comparison=compare(candidate, [1.0] * len(candidate)), at=datetime.now(UTC),
+        cases_file="holdout.jsonl", cases=cases * 64, margin=margin,
+        comparison=compare(candidate, [1.0] * len(candidate), margin=margin), at=datetime.now(UTC),
     ).write(folder)  # fmt: skip
 
 
@@ -296,6 +324,22 @@ def test_a_gate_that_was_passed_by_this_build_satisfies_a_strict_doctor(
 
     assert code == 0, output
     assert "passed against full on 400 cases (vllm 0.32.0" in output
+
+
+def test_a_gate_with_a_wider_margin_counts_for_nothing_and_takes_no_others_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRIAGE_GATES", str(tmp_path))
+    on_file(tmp_path, [0.9] * 400, margin=0.2)
+
+    code, output = doctor("--strict")
+    on_file(tmp_path, [0.9, 0.8] * 200)
+    on_file(tmp_path, [0.9, 0.8] * 200, margin=0.5)
+    failed_code, failed = doctor()
+
+    assert (code, failed_code) == (1, 1)
+    assert "none of this build at most 1% worse" in output
+    assert "failed against full" in failed
 
 
 def test_a_gate_under_another_vllm_is_a_warning(

@@ -20,7 +20,7 @@ from worker.cli.main import app
 from worker.engine.scripted import ScriptedEngine
 from worker.errors import TriageError
 from worker.quality import metrics
-from worker.quality.calibrate import GAP, calibrate, fit, lowest_threshold
+from worker.quality.calibrate import GAP, below, calibrate, fit, lowest_threshold
 from worker.quality.gate import Verdict, compare, score
 from worker.quality.page import page
 from worker.quality.questions import Question, request_of, scores
@@ -115,6 +115,23 @@ def test_calibrated_thresholds_keep_their_precision_on_tickets_they_have_not_see
         assert report[field]["expected_calibration_error"] < 0.05
 
 
+def test_thresholds_that_do_not_keep_what_was_wanted_are_named() -> None:
+    rng = random.Random(5)
+    tickets = [
+        judged(rng.random(), rng.random() < 0.95) for _ in range(300)
+    ]  # confident of nothing
+    bounds = {"auto": 0.98, "suggest": 0.5}
+
+    _, report = calibrate(tickets, auto_precision=0.98, suggest_precision=0.5)
+    report["category"]["auto"] = {"threshold": 0.9, "coverage": 0.2, "precision": 0.9}
+
+    assert "category, auto: 0.900 of what passes is right, 0.98 was wanted" in "".join(
+        below({"category": report["category"]}, bounds)
+    )
+    report["category"]["auto"]["precision"] = 0.99
+    assert list(below({"category": report["category"]}, bounds)) == []
+
+
 def test_a_build_that_is_as_good_passes() -> None:
     rng = random.Random(1)
     reference = [float(rng.random() < 0.9) for _ in range(3000)]
@@ -169,6 +186,7 @@ def test_a_measurement_says_what_is_right_by_language_and_field(measured: dict[s
     assert german["fields"]["category"]["accuracy"] == pytest.approx(1 / 3)
     assert german["fields"]["priority"] == {"labelled": 1, "accuracy": 1.0, "macro_f1": 1.0}
     assert german["json_validity"] == pytest.approx(2 / 3)
+    assert german["no_finding"] == pytest.approx(2 / 3)  # what is no answer is not free of faults
     assert german["reply_language_accuracy"] == 1.0
     assert measured["fields"]["category"]["confusion"] == {
         "billing": {NOTHING: 1, "billing": 1},
@@ -300,3 +318,16 @@ def test_the_gate_needs_tickets_or_questions() -> None:
     gated = triage("gate", "--candidate", "scripted", "--reference", "scripted")
 
     assert isinstance(gated.exception, TriageError)
+
+
+def test_a_build_is_not_compared_with_itself(labelled: Path) -> None:
+    gated = triage("gate", "--candidate", "demo", "--reference", "demo", "--tickets", labelled)
+
+    assert "demo is as good as itself" in str(gated.exception)
+
+
+def test_a_reference_that_there_is_not_is_told_before_the_candidate_runs(labelled: Path) -> None:
+    gated = triage("gate", "--candidate", "scripted", "--reference", "nemo", "--tickets", labelled)
+
+    assert "nemo" in str(gated.exception)
+    assert "Triaging" not in gated.output

@@ -40,6 +40,8 @@ PARTS = [
     "é".encode() + "日".encode()[:1],
     b"\xed\xa0",
     b"a\xf0",
+    b'"' + "日".encode()[:1],
+    "日".encode()[1:],
 ]
 TEXTS = [bytes([byte]) for byte in range(256)]
 TEXTS += [text.encode() for text in ACROSS + INSIDE] + PARTS

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import structlog
@@ -193,3 +194,65 @@ def test_what_nobody_expects_at_a_new_start_is_in_the_log() -> None:
 
     [failed] = [line for line in lines if line["event"] == "engine_start_failed"]
     assert failed["exc_info"]
+
+
+def test_stopping_does_not_wait_for_a_start_that_takes_minutes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("worker.engine.supervised.STOP_S", 0.2)
+    garage, is_over = Garage(), threading.Event()
+
+    def slow_from_now_on() -> Mortal:
+        if garage.starts:
+            is_over.wait(10)
+        return garage.start()
+
+    engine = SupervisedEngine(slow_from_now_on, restarts=3, first_pause_s=0.01)
+    garage.engines[0].die()
+    wait_until(lambda: not engine.is_alive())
+    time.sleep(0.3)  # the pause is over, the start has begun
+    started = time.monotonic()
+
+    engine.stop()
+
+    assert time.monotonic() - started < 3
+    is_over.set()
+    wait_until(lambda: garage.starts == 2)
+    wait_until(lambda: not garage.engines[1].is_alive())  # what has started meanwhile ends
+
+
+def test_a_probe_that_stopping_cuts_off_is_no_crash() -> None:
+    garage = Garage()
+    engine = supervised(garage)
+    garage.engines[0].hangs = True
+    failed: list[Exception] = []
+
+    def ask() -> None:
+        try:
+            engine.generate(ASK, deadline_s=0.1)
+        except (EngineCrashed, EngineUnavailable) as error:
+            failed.append(error)
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    time.sleep(0.12)  # in the probe
+    engine.stop()
+    asking.join()
+
+    assert [type(one) for one in failed] == [EngineUnavailable]
+
+
+def test_the_lineage_is_that_of_the_engine_that_answers() -> None:
+    garage = Garage()
+    engine = supervised(garage)
+
+    def another() -> Mortal:
+        made = garage.start()
+        made.identity = replace(made.identity, engine_version="vllm 0.34.0")
+        return made
+
+    engine._start = another
+    garage.engines[0].die()
+    wait_until(lambda: garage.starts == 2 and engine.is_alive())
+
+    assert engine.identity.engine_version == "vllm 0.34.0"

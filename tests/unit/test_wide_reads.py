@@ -1,5 +1,7 @@
 """On a card vLLM's kernel for log-probabilities is started with wider pieces."""
 
+import inspect
+import re
 import sys
 from collections.abc import Callable
 from importlib import import_module
@@ -32,7 +34,8 @@ class Kernel:
 def vllm(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ModuleType:
     """A machine with a card, and in place of vLLM's own module there an empty one."""
     module = ModuleType(MODULE)
-    assert import_module(MODULE)  # vLLM has it still
+    source = inspect.getsource(import_module(MODULE))
+    assert re.search(r"def _topk_log_softmax_kernel\([^)]*\bBLOCK_SIZE\b", source)  # still
     monkeypatch.setitem(sys.modules, MODULE, module)
     monkeypatch.setattr(import_module(PACKAGE), "logprob", module)
     monkeypatch.setattr(wide_reads, "NVIDIA_DRIVER", tmp_path)

@@ -15,7 +15,7 @@ from worker.engine.machine import Machine, this_machine
 from worker.engine.preflight import Seen, free_memory, of_checkpoint, of_machine
 from worker.engine.profiles import Profile, load_profile
 from worker.errors import SettingsError
-from worker.quality.gate import Comparison
+from worker.quality.gate import MARGIN, Comparison
 from worker.quality.records import GateRecord
 from worker.settings import Settings
 
@@ -51,9 +51,11 @@ def look_at(profile: Profile, settings: Settings) -> Iterator[Seen]:
 def gate(profile: Profile, checkpoint: Checkpoint, machine: Machine, folder: Path) -> Seen:
     """A quantized build answers worse than its reference, or not: only measuring says which."""
     how = f"`triage quality gate --candidate {profile.name} --reference … --tickets FILE`"
-    records = GateRecord.read_all(folder, checkpoint.build(profile))
+    of_build = GateRecord.read_all(folder, checkpoint.build(profile))
+    records = [one for one in of_build if one.margin <= MARGIN]
     if not records:
-        return Seen("quality gate", f"none of this build in {folder}", how, is_warning=True)
+        asked = f" at most {MARGIN:.0%} worse" if of_build else ""
+        return Seen("quality gate", f"none of this build{asked} in {folder}", how, is_warning=True)
     passed = [one for one in records if one.has_passed]
     for one in records:
         # Too few cases say nothing beside a gate that was passed; one that was failed does.

@@ -15,14 +15,17 @@ from schemas.labelled import LabelledTicket
 from schemas.thresholds import thresholds_text
 from worker import logs
 from worker.cli import compose, desks
+from worker.cli.desks import SCRIPTED
 from worker.cli.lines import read_lines
 from worker.cli.preflight import keep_gate
 from worker.cli.progress import counting
 from worker.cli.quality_tables import answer_table, coverage_table, language_table, thresholds_table
 from worker.engine.contract import Engine
+from worker.engine.profiles import load_profile
 from worker.errors import TriageError
 from worker.helpdesk import text
 from worker.quality import run as running
+from worker.quality.calibrate import below
 from worker.quality.calibrate import calibrate as fit_thresholds
 from worker.quality.gate import MARGIN, Comparison, Verdict, compare, score
 from worker.quality.golden import golden_tickets
@@ -109,6 +112,9 @@ def calibrate(
         typer.echo(json.dumps({"thresholds": thresholds.model_dump(), "judged": report}))
         return
     Console().print(thresholds_table(report))
+    wanted = {"auto": auto_precision, "suggest": suggest_precision}
+    for missed in below(report, wanted):
+        Console(stderr=True).print(missed, style="yellow", highlight=False)
     if not write:
         typer.echo(thresholds_text(thresholds))
 
@@ -118,11 +124,18 @@ def gate(
     *,
     candidate: Annotated[str, typer.Option(help="The profile to be judged.")],
     reference: Annotated[str, typer.Option(help="The profile it has to be as good as.")],
-    tickets: Annotated[Path | None, typer.Option(help="Labelled tickets (JSONL).")] = None,
-    questions: Annotated[
-        Path | None, typer.Option(help="Multiple choice: {question, choices, answer} a line.")
+    tickets: Annotated[
+        Path | None, typer.Option(help="Labelled tickets (JSONL).", exists=True, dir_okay=False)
     ] = None,
-    margin: Annotated[float, typer.Option(help="How much worse it may be.")] = MARGIN,
+    questions: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True, dir_okay=False, help="Multiple choice: {question, choices, answer} a line."
+        ),
+    ] = None,
+    margin: Annotated[
+        float, typer.Option(help="How much worse it may be.", min=0.0, max=1.0)
+    ] = MARGIN,
     as_json: AsJson = False,
 ) -> None:
     """Is a build as good as its reference on the same tickets or questions?
@@ -132,7 +145,11 @@ def gate(
     """
     if (tickets is None) == (questions is None):
         raise TriageError("name either --tickets or --questions")
-    found = [scores_of(name, tickets, questions) for name in (candidate, reference)]
+    both = [settings_of(name) for name in (candidate, reference)]
+    builds = [load_profile(one.profile) for one in both if one.profile != SCRIPTED]
+    if len(builds) == 2 and candidate == reference:
+        raise TriageError(f"{candidate} is as good as itself: name another --reference")
+    found = [scores_of(one, tickets, questions) for one in both]
     try:
         compared = compare(*found, margin=margin)
     except ValueError as error:
@@ -158,7 +175,7 @@ def golden(
 ) -> None:
     """Write the tickets that people corrected, as labelled JSONL for `measure` and `gate`.
 
-    A ticket's labels are those that a person gave it; the others are left out.
+    A label that they left as it was counts as right.
     """
     count = 0
     with compose.one_transaction() as session, compose.output(output) as file:
@@ -168,16 +185,15 @@ def golden(
     Console(stderr=True).print(f"{count:,} corrected tickets.", highlight=False)
 
 
-def scores_of(profile: str, tickets: Path | None, questions: Path | None) -> list[float]:
+def scores_of(settings: Settings, tickets: Path | None, questions: Path | None) -> list[float]:
     """One profile's score for each labelled ticket, or each question, of the file."""
-    settings = settings_of(profile)
     with the_engine(settings) as (engine, desk):
         if tickets:
             judged = triage_all(tickets, engine, desk, settings).judged
             return [one for one in map(score, judged) if one is not None]
         assert questions is not None
         asked = list(read_lines(questions, Question))
-        with counting(f"Asking {profile}", len(asked)) as advance:
+        with counting(f"Asking {settings.profile}", len(asked)) as advance:
             return scores(asked, engine, in_flight=settings.in_flight,
                           deadline_s=settings.deadline_s, advance=advance)  # fmt: skip
 

@@ -79,8 +79,8 @@ class Service:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
         tending = threading.Thread(target=self._tend, name="tend", daemon=True)
-        tending.start()
         let_the_engine_go_first()
+        tending.start()
         try:
             self._worker.start()
         finally:
@@ -116,7 +116,7 @@ class Service:
             return
         log.warning("giving_back", tickets=len(self._run.held.ids()))
         self._run.giving_up.set()
-        self._engine.stop()
+        threading.Thread(target=self._engine.stop, name="engine-stop", daemon=True).start()
         if not self._ended.wait(LAST_CHANCE_S):
             log.error("ended_by_force", tickets=self._run.held.ids())
             os._exit(1)

@@ -19,6 +19,8 @@ from typing import Any
 
 import numpy as np
 
+from worker import processors
+
 RECORD = np.dtype([("key", "<u8"), ("place", "<u4"), ("id", "<i4"), ("logit", "<f4")])
 """One token that might have been written; `key` is the request's, `place` counts from 0."""
 NEGLIGIBLE_LOGPROB = -16.0
@@ -108,6 +110,7 @@ class Listener:
 
     def _accept(self) -> None:
         """The engine connects once; when it is gone, so is this thread."""
+        processors.let_the_engine_go_first()
         with contextlib.suppress(OSError, EOFError), self._socket.accept() as connection:
             while True:
                 self._take(np.frombuffer(connection.recv_bytes(), RECORD))

@@ -57,6 +57,12 @@ class Checkpoint:
         return int(self.config.get("max_position_embeddings") or 0)
 
     @property
+    def is_stretched(self) -> bool:
+        """Whether its positions are scaled to a longer context than that."""
+        scaling = self.config.get("rope_parameters") or self.config.get("rope_scaling") or {}
+        return "factor" in scaling
+
+    @property
     def window(self) -> int | None:
         """Tokens that a token looks back to; None: all (full attention)."""
         if self.config.get("use_sliding_window") is False:

@@ -40,7 +40,7 @@ def this_machine() -> Machine:
     """Look at this machine; starts nothing on the card.
 
     Raises:
-        SettingsError: no vLLM is installed.
+        SettingsError: no vLLM is installed, or one for cards that sees none.
     """
     try:
         import vllm  # noqa: PLC0415  # seconds of imports that only a worker should pay for
@@ -50,10 +50,15 @@ def this_machine() -> Machine:
     if current_platform.is_cpu():
         return Machine(vllm.__version__, cpu(), None, psutil.virtual_memory().total / GB)
     capability = current_platform.get_device_capability()
+    if capability is None:
+        raise SettingsError(
+            f"vLLM {vllm.__version__} is the one for cards, and sees none: a container needs "
+            "`--gpus all` and NVIDIA's runtime, a machine the driver (`nvidia-smi` shows both)"
+        )
     return Machine(
         vllm=vllm.__version__,
         device=str(current_platform.get_device_name()),
-        capability=capability.to_int() if capability else 0,
+        capability=capability.to_int(),
         memory_gb=current_platform.get_device_total_memory() / GB,
         compiles=has_flashinfers_kernels(),
     )

@@ -31,6 +31,8 @@ far, with 0.26 (bench/RESULTS.md)."""
 FP8_CAPABILITY = 89
 """From here on (Ada, Hopper) cards calculate in FP8; older ones only keep the weights in it."""
 
+ALLOW_LONG = "VLLM_ALLOW_LONG_MAX_MODEL_LEN"
+"""A profile that sets it means a context beyond the model's."""
 PROBE = "Meine Bestellung 4711 fehlt. J'attends déjà. 注文が届きません。退款在哪里？ I can't!"
 
 
@@ -167,10 +169,14 @@ def calculation(profile: Profile, checkpoint: Checkpoint, machine: Machine) -> S
 
 
 def context(profile: Profile, checkpoint: Checkpoint) -> Seen:
-    found = f"{checkpoint.context:,} tokens, the profile uses {profile.max_model_len:,}"
+    used = f"the profile uses {profile.max_model_len:,}"
+    if not checkpoint.context:
+        return Seen("context", f"config.json names none, {used}")
+    found = f"{checkpoint.context:,} tokens, {used}"
     is_short = checkpoint.context < profile.max_model_len
     fix = "lower max_model_len: beyond its context a model writes nonsense" if is_short else None
-    return Seen("context", found, fix)
+    may_be_longer = checkpoint.is_stretched or ALLOW_LONG in profile.environment
+    return Seen("context", found, fix, is_warning=may_be_longer)
 
 
 def rope(plan: Plan, checkpoint: Checkpoint) -> Seen:

@@ -80,22 +80,27 @@ class Reader:
                 self.missed += self.content if self.is_begun else [FILLER]
                 self.content.clear()
             self.missed.append(token)
-        self.is_begun = False
         self.place = self.beginnings.after(self.place, token)
         self.room, self.part = self.place.room, self.place.part
+        self.is_begun = bool(self.part)  # what follows ends a character: nothing may replace it
 
     def catch_up(self) -> None:
         """Have the matcher where the answer is."""
         for token in self.missed:
-            if token == FILLER:
-                assert self.matcher.accept_string(FILLING)
-            else:
-                assert self.matcher.accept_token(token)
+            self._read(token)
         for token in self.content:
-            assert self.matcher.accept_token(token)
+            self._read(token)
         self.is_begun = self.is_begun or bool(self.content)
         self.missed.clear()
         self.content.clear()
+
+    def _read(self, token: int) -> None:
+        is_read = (
+            self.matcher.accept_string(FILLING)
+            if token == FILLER
+            else self.matcher.accept_token(token)
+        )
+        assert is_read  # it is known to be allowed
 
     @property
     def allowed(self) -> Numbers | None:

@@ -23,6 +23,8 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 60.0
 HEALTHY_S = 300.0
 """An engine that has lived so long has earned the full number of restarts again."""
 PROBE_S = 10.0
+STOP_S = 5.0
+"""So long stopping waits for an engine that is just being started, which may take minutes."""
 PROBE = Request(
     prompt=Prompt("Are you there?", ""),
     grammar='root ::= "."',
@@ -86,7 +88,7 @@ class SupervisedEngine:
         self._is_stopping.set()
         self._is_up.clear()
         self._engine.stop()
-        self._watcher.join()
+        self._watcher.join(STOP_S)
 
     def _hangs(self, engine: Engine, *, since: float) -> bool:
         """Whether an engine that has written nothing since then does not answer at all."""
@@ -98,6 +100,8 @@ class SupervisedEngine:
             try:
                 engine.generate(PROBE, deadline_s=PROBE_S)
             except TriageError as error:
+                if self._is_stopping.is_set():
+                    raise EngineUnavailable("the engine was stopped") from error
                 log.error("engine_hangs", reason=str(error))  # noqa: TRY400  # no bug of ours
                 self._condemned = engine
                 return True
@@ -138,6 +142,7 @@ class SupervisedEngine:
             metrics.ENGINE_RESTARTS.inc()
             try:
                 self._engine = self._start()
+                self.identity = self._engine.identity  # a server may be another version now
             except TriageError as error:
                 log.warning("engine_start_failed", restarts=restarts, reason=str(error))
                 continue

@@ -71,13 +71,17 @@ class VllmEngine:
             target=self._loop.run_forever, name="engine-loop", daemon=True
         )
         self._thread.start()
-        self._llm: AsyncLLM = self._on_loop(load(profile, machine)).result()
+        self._listener = Listener() if told_beside(machine) else None
+        try:
+            self._llm: AsyncLLM = self._on_loop(load(profile, machine)).result()
+        except BaseException:
+            self._end()
+            raise
         self._loop.call_soon_threadsafe(processors.let_the_engine_go_first)
         if not machine.has_gpu:
             for core in multiprocessing.active_children():
                 assert core.pid  # it has started
                 processors.give_one_to(core.pid)
-        self._listener = Listener() if told_beside(machine) else None
         self.identity = identity(profile, machine)
         log.info("engine_started", profile=profile.name, seconds=time.monotonic() - started)
 
@@ -90,8 +94,8 @@ class VllmEngine:
         wanted = (
             self._listener.expect(request.labels) if self._listener and request.labels else None
         )
-        future = self._on_loop(self._generate(ids, request, wanted))
         try:
+            future = self._on_loop(self._generate(ids, request, wanted))
             output = future.result(deadline_s)
             refuse_unfinished(output.outputs[0].finish_reason)
             told = self._told(output, wanted)
@@ -169,6 +173,9 @@ class VllmEngine:
             return
         self._is_stopping = True
         self._on_loop(shut_down(self._llm)).result()
+        self._end()
+
+    def _end(self) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
@@ -176,7 +183,11 @@ class VllmEngine:
             self._listener.close()
 
     def _on_loop(self, coroutine: Coroutine[Any, Any, Any]) -> Future[Any]:
-        return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+        try:
+            return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+        except RuntimeError as error:  # its loop is closed
+            coroutine.close()
+            raise EngineUnavailable("the engine was stopped") from error
 
 
 async def load(profile: Profile, machine: Machine) -> "AsyncLLM":
@@ -194,7 +205,7 @@ async def load(profile: Profile, machine: Machine) -> "AsyncLLM":
 
 
 def told_beside(machine: Machine) -> bool:
-    """With a GPU vLLM's own log-probabilities cost it nothing that the step would wait for."""
+    """With a GPU a processor of ours would have to wait for the card: vLLM's own way costs less."""
     return not machine.has_gpu
 
 

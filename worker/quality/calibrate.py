@@ -5,7 +5,7 @@ better than it is.
 """
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -62,6 +62,18 @@ def lowest_threshold(found: Sequence[Scored], precision: float) -> float:
         if is_last_of_its_kind and count >= LEAST_TICKETS and right / count >= precision:
             best = sure
     return best
+
+
+def below(report: Mapping[str, Any], wanted: Mapping[str, float]) -> Iterator[str]:
+    """Where a threshold did not keep what was wanted of it, by the tickets that judge it."""
+    for field, one in report.items():
+        for bound, precision in wanted.items():
+            right = one[bound]["precision"]
+            if right is not None and right < precision:
+                yield (
+                    f"{field}, {bound}: {right:.3f} of what passes is right, "
+                    f"{precision:g} was wanted: label more tickets"
+                )
 
 
 def of_field(found: Sequence[Scored], bounds: Bounds) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Results of quality gates, on file: which build was found as good as which other, on what."""
 
+import hashlib
 from datetime import datetime
 from pathlib import Path
 from typing import Self
@@ -13,7 +14,9 @@ SHORT = 16
 
 
 class GateRecord(BaseModel):
-    """One gate. `build` is `Checkpoint.build` of the candidate, `cases` the SHA-256 of the file."""
+    """One gate. `build` is `Checkpoint.build` of the candidate, `cases` the SHA-256 of the file;
+    `margin` is how much worse it might be.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -36,9 +39,10 @@ class GateRecord(BaseModel):
         return self.comparison.verdict is Verdict.FAILED
 
     def write(self, folder: Path) -> Path:
-        """Keep it: a later gate of the same build on the same cases takes its place."""
+        """Keep it: a later gate of the same build, reference, cases and margin takes its place."""
         folder.mkdir(parents=True, exist_ok=True)
-        path = folder / f"{self.build[:SHORT]}-{self.cases[:SHORT]}.json"
+        how = hashlib.sha256(f"{self.reference} {self.cases} {self.margin}".encode()).hexdigest()
+        path = folder / f"{self.build[:SHORT]}-{how[:SHORT]}.json"
         path.write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
         return path
 

@@ -42,6 +42,8 @@ JUDGEABLE_CHARS = 20
 """Shorter replies say too little to tell their language."""
 ADDRESS = re.compile(r"(?:https?://|www\.)[^\s<>]+|[\w.+-]+@[\w-]+\.[\w.-]+|\+\d[\d\s/-]{6,}\d")
 NUMBER = re.compile(r"[A-Za-z#_-]*\d(?:[\d\s./-]?\d){3,}")
+WRITTEN = re.compile(r"\d(?:[\s./-]{0,3}\d)*")
+"""What may be one number of a ticket, however it is divided."""
 PLACEHOLDER = re.compile(
     r"\{\w*\}|<(?!/?ticket)[A-Za-z][\w ]*>|\[[^\]\d]{1,40}\]|【[^】]{1,40}】"
     r"|\bX{3,}\b|\b_{3,}|〇〇|○○"
@@ -90,9 +92,9 @@ def no_invented_address(subject: Subject) -> Iterator[str]:
 
 
 def no_invented_number(subject: Subject) -> Iterator[str]:
-    ticket = digits(subject.ticket)
+    ticket = [digits(found) for found in WRITTEN.findall(normal(subject.ticket))]
     for number in NUMBER.findall(ADDRESS.sub(" ", subject.reply.reply)):
-        if digits(number) not in ticket:
+        if not any(digits(number) in written for written in ticket):
             yield f"{number!r} is not in the ticket"
 
 
@@ -141,4 +143,8 @@ def findings(subject: Subject) -> tuple[Finding, ...]:
 
 def digits(text: str) -> str:
     """Those of a text in any width, in ASCII."""
-    return re.sub(r"\D", "", unicodedata.normalize("NFKC", text))
+    return re.sub(r"\D", "", normal(text))
+
+
+def normal(text: str) -> str:
+    return unicodedata.normalize("NFKC", text)

@@ -40,6 +40,8 @@ SUM = re.compile(
     r"|万円|円|万元|元|美元|欧元|块|割引))",
     re.IGNORECASE,
 )
+AMOUNT = re.compile(r"\d[\d.,]*")
+CENTS = re.compile(r"(.*?)([.,](\d{1,2}))?")
 
 
 def promises(reply: str, ticket: str) -> Iterator[str]:
@@ -47,10 +49,16 @@ def promises(reply: str, ticket: str) -> Iterator[str]:
     for what, pattern in FORBIDDEN.items():
         if found := pattern.search(reply):
             yield f"{what}: {found[0]!r}"
-    named = {re.sub(r"\D", "", amount) for amount in re.findall(r"\d[\d.,]*", narrow(ticket))}
+    named = {value(amount) for amount in AMOUNT.findall(narrow(ticket))}
     for found in SUM.finditer(narrow(reply)):
-        if re.sub(r"\D", "", found[0]) not in named:
+        if value(AMOUNT.findall(found[0])[0]) not in named:
             yield f"a sum: {found[0]!r}"
+
+
+def value(amount: str) -> str:
+    """The same for `1.050`, `1,050` and `1050,00`, another one for `10.50`."""
+    whole, _, cents = CENTS.fullmatch(amount.rstrip(".,")).groups()  # type: ignore[union-attr]
+    return re.sub(r"\D", "", whole) + f".{cents or '':0<2}"
 
 
 def narrow(text: str) -> str:
