@@ -12,7 +12,11 @@ if [ "$tables" != 0 ]; then
   exit 1
 fi
 # The role of the dashboards belongs to the server and is in no database's backup.
-psql --no-psqlrc --quiet --command \
-  "do \$\$ begin create role triage_ops nologin; exception when duplicate_object then null; end \$\$" "$url"
+role=$(psql --no-psqlrc --tuples-only --no-align --command \
+  "select count(*) from pg_roles where rolname = 'triage_ops'" "$url")
+if [ "$role" = 0 ] && ! psql --no-psqlrc --quiet --command "create role triage_ops nologin" "$url"; then
+  echo "restore: have the server's administrator do: create role triage_ops nologin" >&2
+  exit 1
+fi
 pg_restore --no-owner --exit-on-error --single-transaction --dbname="$url" "$file"
 echo "restore: $(psql --no-psqlrc --tuples-only --no-align --command 'select count(*) from tickets' "$url") tickets"

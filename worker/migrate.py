@@ -69,6 +69,7 @@ def _config() -> Config:
 
 def _run(engine: Engine, action: Callable[[Config], None]) -> None:
     with engine.connect() as connection:
+        connection.execute(text("set local statement_timeout = 0"))  # another's may take minutes
         connection.execute(text("select pg_advisory_lock(:key)"), {"key": MIGRATION_LOCK})
         connection.commit()
         try:

@@ -87,8 +87,8 @@ class Settings(BaseSettings):
     )
     desks: Path | None = Field(
         None,
-        description="Several desks on one service (TOML, docs/desks.md): webhooks of a desk go to "
-        "/webhooks/{source}/{desk}, signed with TRIAGE_WEBHOOK_SECRETS__{SOURCE}_{DESK}.",
+        description="Several desks on one service (TOML, docs/webhooks.md): webhooks of a desk go "
+        "to /webhooks/{source}/{desk}, signed with TRIAGE_WEBHOOK_SECRETS__{SOURCE}_{DESK}.",
     )
 
     helpdesks: dict[str, HelpdeskApi] = Field(

@@ -46,6 +46,34 @@ def another_database(postgres_url: str) -> str:
     return url
 
 
+def test_a_plain_owner_restores_where_the_role_is_there(
+    sessions: Sessions,
+    receive: Callable[..., int],
+    postgres_url: str,
+    another_database: str,
+    tmp_path: Path,
+) -> None:
+    receive()
+    dump = tmp_path / "triage.dump"
+    server = create_engine(another_database, isolation_level="AUTOCOMMIT")
+    with server.connect() as connection:
+        connection.execute(text("drop role if exists plain_owner"))
+        connection.execute(text("create role plain_owner login password 'plain'"))
+        connection.execute(text("alter database restored owner to plain_owner"))
+        connection.execute(text("alter schema public owner to plain_owner"))
+    owned = server.url.set(username="plain_owner", password="plain")
+
+    script("backup.sh", dump, postgres_url)
+    restored = script("restore.sh", dump, owned.render_as_string(hide_password=False))
+
+    with server.connect() as connection:
+        connection.execute(text("drop owned by plain_owner cascade"))
+        connection.execute(text("alter database restored owner to current_user"))
+        connection.execute(text("drop role plain_owner"))
+    server.dispose()
+    assert (restored.returncode, restored.stdout) == (0, "restore: 1 tickets\n"), restored.stderr
+
+
 def test_what_was_backed_up_is_there_after_the_restore(
     sessions: Sessions,
     receive: Callable[..., int],

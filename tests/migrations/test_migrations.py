@@ -1,11 +1,13 @@
 """Migrations run up, down and up again, and give exactly what the models say."""
 
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import Engine, inspect, text
+from sqlalchemy import Engine, create_engine, inspect, text
 
 from worker import database, migrate
 from worker.tickets.rows import Row
@@ -94,3 +96,24 @@ def test_without_replays_a_ticket_has_the_reply_of_its_own_way_again(engine: Eng
             )
         )
         assert tuple(row) == (1, 0.6)
+
+
+def test_a_migration_waits_for_another_however_long_that_takes(
+    engine: Engine,
+) -> None:
+    """The lock is held for longer than a statement may take."""
+    migrate.upgrade(engine)
+    url = engine.url.update_query_dict({"options": "-c statement_timeout=200"})
+    hurried = create_engine(url)
+    holder = hurried.connect()
+    holder.execute(text("select pg_advisory_lock(:key)"), {"key": migrate.MIGRATION_LOCK})
+
+    with ThreadPoolExecutor(1) as threads:
+        waiting = threads.submit(migrate.upgrade, hurried)
+        time.sleep(0.5)
+        is_waiting = not waiting.done()
+        holder.invalidate()  # its session ends, and the lock with it
+        waiting.result()
+
+    hurried.dispose()
+    assert is_waiting

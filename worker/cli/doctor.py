@@ -119,7 +119,8 @@ def engine(settings: Settings) -> Iterator[Seen]:
         return
     has_vllm = importlib.util.find_spec("vllm") is not None
     fix = None if has_vllm else "install it: `make setup`; a machine without workers needs none"
-    yield Seen("engine", f"profile {profile.name}, vLLM {'is' if has_vllm else 'not'} there", fix)
+    yield Seen("engine", f"profile {profile.name}, vLLM {'is' if has_vllm else 'not'} there", fix,
+               is_warning=True)  # fmt: skip
     is_known = profile.prompt_version in available_versions()
     known = ", ".join(available_versions())
     yield Seen("prompt", profile.prompt_version, None if is_known else f"there are only {known}")
@@ -128,6 +129,8 @@ def engine(settings: Settings) -> Iterator[Seen]:
 def servers(settings: Settings) -> Seen:
     try:
         engine = compose.engine_maker(settings)()
+    except ImportError as error:  # a gateway has no tokenizers
+        return Seen("servers", f"not asked: {error}", "look from a worker", is_warning=True)
     except TriageError as error:
         return Seen("servers", str(error), "start them, or correct TRIAGE_SERVERS")
     engine.stop()
@@ -161,4 +164,5 @@ def disk(settings: Settings) -> Iterator[Seen]:
         folder = folder.parent
     free_gb = shutil.disk_usage(folder).free / 1e9
     fix = f"make room: less than {FREE_GB:g} GB" if free_gb < FREE_GB else None
-    yield Seen("disk", f"{free_gb:.1f} GB free for {settings.data_dir}", fix)
+    is_elsewhere = bool(settings.database_url)  # little is kept here
+    yield Seen("disk", f"{free_gb:.1f} GB free for {settings.data_dir}", fix, is_elsewhere)

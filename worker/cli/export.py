@@ -91,10 +91,13 @@ def write_parquet(rows: Iterable[Row], path: Path) -> int:
 
     schema = pa.schema([(name, type_of(name)) for name in tickets.COLUMNS])
     count = 0
-    with pq.ParquetWriter(path, schema) as writer:
-        for batch in batches(rows):
-            writer.write_table(pa.Table.from_pylist(batch, schema))
-            count += len(batch)
+    try:
+        with pq.ParquetWriter(path, schema) as writer:
+            for batch in batches(rows):
+                writer.write_table(pa.Table.from_pylist(batch, schema))
+                count += len(batch)
+    except OSError as error:
+        raise TriageError(f"cannot write {path}: {error}") from error
     return count
 
 
