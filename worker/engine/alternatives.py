@@ -79,6 +79,7 @@ class Listener:
 
     def __init__(self) -> None:
         self._socket = Socket(family="AF_UNIX")  # in a directory that is this user's alone
+        self._address = str(self._socket.address)
         self._heard: dict[int, dict[int, dict[int, float]]] = {}
         self._changed = threading.Condition()
         self._keys = itertools.count()
@@ -89,7 +90,7 @@ class Listener:
         key = next(self._keys)
         with self._changed:
             self._heard[key] = {}
-        return Wanted(str(self._socket.address), key, labels)
+        return Wanted(self._address, key, labels)
 
     def collect(self, wanted: Wanted, places: Collection[int]) -> Told:
         """What was told of these places of a request's answer."""
@@ -105,7 +106,7 @@ class Listener:
 
     def close(self) -> None:
         with contextlib.suppress(OSError):  # the thread waits for an engine that never came
-            Client(str(self._socket.address), family="AF_UNIX").close()
+            Client(self._address, family="AF_UNIX").close()
         self._socket.close()
 
     def _accept(self) -> None:

@@ -16,6 +16,8 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, cast
 from uuid import uuid4
 
+import psutil
+
 from worker import logs, processors
 from worker.engine.alternatives import MARK, NAME, Listener, Wanted, value_places
 from worker.engine.arguments import engine_arguments
@@ -47,6 +49,10 @@ ALTERNATIVES = 10
 """Tokens told beside the chosen one: enough for the confidence of a label (bench/RESULTS.md)."""
 
 
+GONE_S = 10.0
+"""So long stopping waits for vLLM's killed process: a driver may take seconds to free a card."""
+
+
 class VllmEngine:
     """An in-process vLLM engine. Made once, when it can answer; `generate` from any thread."""
 
@@ -72,16 +78,18 @@ class VllmEngine:
         )
         self._thread.start()
         self._listener = Listener() if told_beside(machine) else None
+        others = set(multiprocessing.active_children())
         try:
             self._llm: AsyncLLM = self._on_loop(load(profile, machine)).result()
         except BaseException:
             self._end()
             raise
         self._loop.call_soon_threadsafe(processors.let_the_engine_go_first)
+        cores = set(multiprocessing.active_children()) - others
+        self._cores = [psutil.Process(core.pid) for core in cores]
         if not machine.has_gpu:
-            for core in multiprocessing.active_children():
-                assert core.pid  # it has started
-                processors.give_one_to(core.pid)
+            for one in self._cores:
+                processors.give_one_to(one.pid)
         self.identity = identity(profile, machine)
         log.info("engine_started", profile=profile.name, seconds=time.monotonic() - started)
 
@@ -173,6 +181,7 @@ class VllmEngine:
             return
         self._is_stopping = True
         self._on_loop(shut_down(self._llm)).result()
+        psutil.wait_procs(self._cores, timeout=GONE_S)  # the next engine needs the card's memory
         self._end()
 
     def _end(self) -> None:
