@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import select, text, update
+from structlog.testing import capture_logs
 from typer.testing import Result
 
 from schemas.reply import LABELS
@@ -470,6 +471,15 @@ def test_what_could_not_be_sent_is_not_taken_for_sent(
     feed.Feeder(replay_id, sessions, publisher, feed.Pace(None)).look()
 
     assert one(sessions, Rerun).announced_at is None
+
+
+def test_a_replay_that_is_done_lacks_no_workers(
+    triage: Triage, replied: int, working: Working
+) -> None:
+    with capture_logs() as logged, working():
+        triage("replay", "run", "--by", "Ana")
+
+    assert [one["event"] for one in logged if one["event"] == "no_worker_takes_replays"] == []
 
 
 def test_workers_of_another_profile_are_none_for_a_replay_that_is_bound(

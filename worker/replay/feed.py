@@ -109,7 +109,8 @@ class Feeder:
                 return state
             out = store.out(session, self._replay_id)
             slots = store.slots(session, self._routes)
-            self._tell_of_workers(slots)
+            if self._routes:  # else all is done
+                self._tell_of_workers(slots)
             most = self._pace.most_out(
                 slots=slots,
                 live_is_here=store.live_is_here(session),
