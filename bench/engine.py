@@ -8,6 +8,7 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -148,14 +149,16 @@ async def grammar(*, backend: str) -> dict[str, float]:
 
 
 async def rates() -> dict[str, float]:
-    """Tokens a second with 1, 4, 8 and 16 tickets at once."""
-    asked, ours = demo_prompts(TICKETS)
+    """Tokens a second with 1, 4, 8 and 16 tickets at once, each of them a new one."""
+    counts = {at_once: min(TICKETS, ALONE * at_once) for at_once in (1, 4, 8, 16)}
+    asked, ours = demo_prompts(STATIC + sum(counts.values()))
+    new = iter(asked)
     llm = start()
     parameters = sampling(ours.ebnf, ours.max_tokens)
-    await generate(llm, asked[:STATIC], parameters)
+    await generate(llm, list(islice(new, STATIC)), parameters)
     found = {}
-    for at_once in (1, 4, 8, 16):
-        some = asked[: min(TICKETS, ALONE * at_once)]
+    for at_once, count in counts.items():
+        some = list(islice(new, count))
         found[str(at_once)] = (await generate(llm, some, parameters, in_flight=at_once)).tokens_s
     llm.shutdown()
     return found

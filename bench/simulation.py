@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 class Engine:
     """Tokens a second by sequences at once, as measured; in between they are interpolated.
 
-    `prompt_s` is what a ticket's own part of the prompt takes before the first token.
+    `prompt_s` is what a ticket's own part of the prompt takes of the engine's time.
     """
 
     rates: Mapping[int, float]
@@ -60,7 +60,7 @@ class Worker:
 
     def begin(self, now: float, number: int, arrived: float, tokens: float, agent: int) -> None:
         self.advance(now)
-        whole = tokens + self.engine.prompt_s * self.engine.rates[self.engine.slots]
+        whole = tokens + self.engine.prompt_s * self.engine.rate(len(self.running) + 1)
         heapq.heappush(self.running, (self.written + whole, number, arrived, agent))
 
     def next_end(self) -> float:

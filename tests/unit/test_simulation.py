@@ -21,11 +21,11 @@ def mean(values: object) -> float:
 
 
 def test_a_ticket_alone_takes_its_tokens_at_the_speed_of_one() -> None:
-    engine = Engine({1: 100.0, 4: 200.0}, prompt_s=0.0)
+    engine = Engine({1: 100.0, 4: 200.0}, prompt_s=0.25)
 
     found = simulate(engine, 1, iter([(0.0, 0)]), lambda: 50.0)
 
-    assert found.seconds == [0.5]
+    assert found.seconds == [0.75]
     assert found.used == 0.25
 
 
