@@ -83,7 +83,7 @@ def bring_masks() -> None:
     from vllm.platforms import current_platform  # noqa: PLC0415  # only engines have vLLM
 
     if not current_platform.is_cpu():
-        return  # another version of vLLM may run there, with other names for these
+        return  # on a card masks are made while the step before is calculated
     from vllm.v1.sample.sampler import Sampler  # noqa: PLC0415
     from vllm.v1.structured_output import (  # noqa: PLC0415
         StructuredOutputManager,
