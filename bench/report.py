@@ -76,7 +76,7 @@ def fact(name: str, value: object, detail: str = "") -> str:
 def machine() -> str:
     gib = psutil.virtual_memory().total / 2**30
     avx = "with" if "avx512f" in Path("/proc/cpuinfo").read_text() else "without"
-    return f"{os.cpu_count()} cores ({cpu()}, {avx} AVX-512), {gib:.0f} GiB, {gpu()}"
+    return f"{os.cpu_count()} cores ({cpu().removesuffix(" without AVX-512")}, {avx} AVX-512), {gib:.0f} GiB, {gpu()}"
 
 
 def gpu() -> str:
