@@ -75,8 +75,9 @@ def fact(name: str, value: object, detail: str = "") -> str:
 
 def machine() -> str:
     gib = psutil.virtual_memory().total / 2**30
-    avx = "with" if "avx512f" in Path("/proc/cpuinfo").read_text() else "without"
-    return f"{os.cpu_count()} cores ({cpu().removesuffix(" without AVX-512")}, {avx} AVX-512), {gib:.0f} GiB, {gpu()}"
+    # Of a processor that lacks it `cpu` says so.
+    avx = ", with AVX-512" if "avx512f" in Path("/proc/cpuinfo").read_text() else ""
+    return f"{os.cpu_count()} cores ({cpu()}{avx}), {gib:.0f} GiB, {gpu()}"
 
 
 def gpu() -> str:
