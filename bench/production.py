@@ -16,10 +16,10 @@ from bench.report import gpu, row, write_section
 from bench.speed import run
 from bench.turns import PROMPTS, turns_taken
 from bench.ways import MIXED, mixed_lengths, ratio_to_free, ways_of_batching
+from worker.engine.alternatives import ALTERNATIVES
 from worker.engine.grammar import Grammar
 from worker.engine.machine import this_machine
 from worker.engine.profiles import NVIDIA_DRIVER
-from worker.engine.vllm_engine import ALTERNATIVES
 
 TICKETS = 48
 SHORT, ANSWER, TURNS = 32, 128, 4

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psutil
 
-from worker.engine.machine import cpu
+from worker.engine.machine import cpu, has_avx512
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
 FONT = "font-family:sans-serif"
@@ -75,8 +75,7 @@ def fact(name: str, value: object, detail: str = "") -> str:
 
 def machine() -> str:
     gib = psutil.virtual_memory().total / 2**30
-    # Of a processor that lacks it `cpu` says so.
-    avx = ", with AVX-512" if "avx512f" in Path("/proc/cpuinfo").read_text() else ""
+    avx = ", with AVX-512" if has_avx512() else ""  # where it is missing `cpu` says so
     return f"{os.cpu_count()} cores ({cpu()}{avx}), {gib:.0f} GiB, {gpu()}"
 
 

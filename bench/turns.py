@@ -32,10 +32,10 @@ from worker.dispatch.publish import Publisher
 from worker.dispatch.serve import AHEAD, Service
 from worker.dispatch.tasks import register
 from worker.embedded import EmbeddedPostgres, EmbeddedRedis
+from worker.engine.alternatives import ALTERNATIVES
 from worker.engine.labels_only import until_labels_end
 from worker.engine.profiles import load_profile
 from worker.engine.supervised import SupervisedEngine
-from worker.engine.vllm_engine import ALTERNATIVES
 from worker.migrate import upgrade_at
 from worker.settings import Settings, load_settings
 from worker.tickets import read, store

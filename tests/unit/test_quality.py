@@ -116,20 +116,14 @@ def test_calibrated_thresholds_keep_their_precision_on_tickets_they_have_not_see
 
 
 def test_thresholds_that_do_not_keep_what_was_wanted_are_named() -> None:
-    rng = random.Random(5)
-    tickets = [
-        judged(rng.random(), rng.random() < 0.95) for _ in range(300)
-    ]  # confident of nothing
     bounds = {"auto": 0.98, "suggest": 0.5}
-
-    _, report = calibrate(tickets, auto_precision=0.98, suggest_precision=0.5)
-    report["category"]["auto"] = {"threshold": 0.9, "coverage": 0.2, "precision": 0.9}
+    category = {"auto": {"precision": 0.9}, "suggest": {"precision": 0.9}}
 
     assert "category, auto: 0.900 of what passes is right, 0.98 was wanted" in "".join(
-        below({"category": report["category"]}, bounds)
+        below({"category": category}, bounds)
     )
-    report["category"]["auto"]["precision"] = 0.99
-    assert list(below({"category": report["category"]}, bounds)) == []
+    category["auto"]["precision"] = 0.99
+    assert list(below({"category": category}, bounds)) == []
 
 
 def test_a_build_that_is_as_good_passes() -> None:

@@ -37,7 +37,7 @@ from worker.local import Stack
 from worker.ports import free_port
 from worker.settings import Settings, load_settings
 from worker.tickets import read
-from worker.tickets.states import State
+from worker.tickets.states import ANSWERED, State
 
 BUILT_IN = Path(str(files("worker.cli").joinpath("demo_tickets.jsonl")))
 POSTING_THREADS = 4
@@ -99,7 +99,7 @@ def demo(
         show(run, settings if keep else None)
         if twins:
             twins.show(Console())
-    if any(one["state"] not in {State.REPLIED, State.NEEDS_HUMAN} for one in run.reports):
+    if any(one["state"] not in ANSWERED for one in run.reports):
         raise typer.Exit(1)
 
 

@@ -146,8 +146,10 @@ def gate(
     if (tickets is None) == (questions is None):
         raise TriageError("name either --tickets or --questions")
     both = [settings_of(name) for name in (candidate, reference)]
-    builds = [load_profile(one.profile) for one in both if one.profile != SCRIPTED]
-    if len(builds) == 2 and candidate == reference:
+    for one in both:
+        if one.profile != SCRIPTED:
+            load_profile(one.profile)  # what is wrong with it is told before hours of the other
+    if candidate == reference != SCRIPTED:
         raise TriageError(f"{candidate} is as good as itself: name another --reference")
     found = [scores_of(one, tickets, questions) for one in both]
     try:

@@ -21,6 +21,8 @@ import numpy as np
 
 from worker import processors
 
+ALTERNATIVES = 10
+"""Tokens told beside the chosen one: enough for the confidence of a label (bench/RESULTS.md)."""
 RECORD = np.dtype([("key", "<u8"), ("place", "<u4"), ("id", "<i4"), ("logit", "<f4")])
 """One token that might have been written; `key` is the request's, `place` counts from 0."""
 NEGLIGIBLE_LOGPROB = -16.0

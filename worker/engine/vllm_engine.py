@@ -19,11 +19,12 @@ from uuid import uuid4
 import psutil
 
 from worker import logs, processors
-from worker.engine.alternatives import MARK, NAME, Listener, Wanted, value_places
+from worker.engine.alternatives import ALTERNATIVES, MARK, NAME, Listener, Wanted, value_places
 from worker.engine.arguments import engine_arguments
 from worker.engine.attention import attention_backend
 from worker.engine.contract import Generation, Identity, Request, Token
 from worker.engine.environment import environment
+from worker.engine.finished import generation, refuse_unfinished
 from worker.engine.labels_only import until_labels_end
 from worker.engine.machine import Machine, this_machine
 from worker.engine.preflight import refuse_what_cannot_start
@@ -44,9 +45,6 @@ if TYPE_CHECKING:
     from vllm.v1.engine.async_llm import AsyncLLM
 
 log = logs.get(__name__)
-
-ALTERNATIVES = 10
-"""Tokens told beside the chosen one: enough for the confidence of a label (bench/RESULTS.md)."""
 
 
 GONE_S = 10.0
@@ -234,30 +232,4 @@ def identity(profile: Profile, machine: Machine) -> Identity:
         quantization=profile.quantization,
         engine_version=f"vllm {machine.vllm}",
         hardware=machine.device,
-    )
-
-
-def refuse_unfinished(finish_reason: str | None) -> None:
-    """
-    Raises:
-        EngineUnavailable, RequestRefused: the engine ended before the answer did.
-    """
-    if finish_reason == "abort":
-        raise EngineUnavailable("the engine stopped while it was writing")
-    if finish_reason == "error":
-        raise RequestRefused("the engine gave the request up; its own log says why")
-
-
-def generation(
-    output: "RequestOutput", tokens: Iterable[Token], encoder: PromptEncoder, *, engine_ms: int
-) -> Generation:
-    written = output.outputs[0]
-    return Generation(
-        text=encoder.decode(written.token_ids),
-        finish_reason=written.finish_reason or "error",
-        tokens=tokens,
-        prompt_tokens=len(output.prompt_token_ids or ()),
-        cached_tokens=output.num_cached_tokens or 0,
-        output_tokens=len(written.token_ids),
-        engine_ms=engine_ms,
     )

@@ -13,12 +13,13 @@ from typing import Any
 import httpx
 
 from worker import logs
+from worker.engine.alternatives import ALTERNATIVES
 from worker.engine.contract import Generation, Identity, Request, Token
 from worker.engine.endpoints import Endpoint, Endpoints
+from worker.engine.finished import refuse_unfinished
 from worker.engine.profiles import Profile
 from worker.engine.tokens import PromptEncoder
 from worker.engine.told import token
-from worker.engine.vllm_engine import ALTERNATIVES, refuse_unfinished
 from worker.errors import (
     AnswerLost,
     DeadlineExceeded,

@@ -23,7 +23,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Session
 
 from worker.tickets.rows import Correction, Rerun, Ticket
-from worker.tickets.states import State
+from worker.tickets.states import ANSWERED
 from worker.tickets.store.among import among
 from worker.tickets.store.by_hand import act
 from worker.tickets.store.newer import has_newer_message
@@ -60,7 +60,7 @@ def promote(
     candidates = [
         Rerun.replay_id == replay_id,
         Rerun.reply_id.is_not(None),
-        Rerun.state.in_([State.REPLIED, State.NEEDS_HUMAN]),
+        Rerun.state.in_(ANSWERED),
         Rerun.promoted_at.is_(None),
         *of_these(ticket_ids),
     ]
@@ -142,7 +142,7 @@ def why_not(must_be_current: Any) -> ColumnElement[str | None]:
         (Ticket.attempt_id.is_distinct_from(must_be_current), literal(NEWER_RESULT)),
         (has_newer_message(Ticket), literal(NEWER_MESSAGE)),
         (Ticket.erased_at.is_not(None), literal(ERASED)),
-        (Ticket.state.not_in([State.REPLIED, State.NEEDS_HUMAN]), literal(AWAY)),
+        (Ticket.state.not_in(ANSWERED), literal(AWAY)),
         else_=null(),
     )
 

@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, exists, func, insert, or_, select, true, u
 from sqlalchemy.orm import Session
 
 from worker.tickets.rows import Attempt, DailyMix, Reply, Rerun, Ticket
-from worker.tickets.states import Queue, State
+from worker.tickets.states import ANSWERED, Queue, State
 from worker.tickets.store.among import among
 from worker.tickets.store.attempts import lose_attempts
 from worker.tickets.store.claims import Way
@@ -50,7 +50,7 @@ def count_days(session: Session) -> None:
         select(day, language, category, func.count())
         .outerjoin(Reply, Reply.id == Ticket.reply_id)
         .where(
-            Ticket.state.in_([State.REPLIED, State.NEEDS_HUMAN]),
+            Ticket.state.in_(ANSWERED),
             Ticket.received_at >= counted.scalar_subquery(),
             Ticket.received_at < over,
         )

@@ -1,0 +1,37 @@
+"""What vLLM has written, in the contract's words, however it was asked."""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from worker.engine.contract import Generation, Token
+from worker.engine.tokens import PromptEncoder
+from worker.errors import EngineUnavailable, RequestRefused
+
+if TYPE_CHECKING:
+    from vllm import RequestOutput
+
+
+def refuse_unfinished(finish_reason: str | None) -> None:
+    """
+    Raises:
+        EngineUnavailable, RequestRefused: the engine ended before the answer did.
+    """
+    if finish_reason == "abort":
+        raise EngineUnavailable("the engine stopped while it was writing")
+    if finish_reason == "error":
+        raise RequestRefused("the engine gave the request up; its own log says why")
+
+
+def generation(
+    output: "RequestOutput", tokens: Iterable[Token], encoder: PromptEncoder, *, engine_ms: int
+) -> Generation:
+    written = output.outputs[0]
+    return Generation(
+        text=encoder.decode(written.token_ids),
+        finish_reason=written.finish_reason or "error",
+        tokens=tokens,
+        prompt_tokens=len(output.prompt_token_ids or ()),
+        cached_tokens=output.num_cached_tokens or 0,
+        output_tokens=len(written.token_ids),
+        engine_ms=engine_ms,
+    )
