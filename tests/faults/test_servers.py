@@ -7,6 +7,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
+from kombu import Connection
 from sqlalchemy import make_url
 
 from tests.faults import servers
@@ -208,6 +209,24 @@ def test_a_channel_that_rabbitmq_closes_ends_no_worker(
 
     assert worker.is_running
     assert "PRECONDITION_FAILED" in worker.log.read_text()
+
+
+def test_rabbitmq_gets_no_queues_for_messages_with_a_delay(
+    tmp_path: Path, resources: ExitStack, database_url: str
+) -> None:
+    """Celery declares 28 of them where queues are quorum queues; no message here has a delay."""
+    rabbitmq = PrivateRabbitMQ(tmp_path / "rabbitmq")
+    resources.callback(rabbitmq.close)
+    fleet = Fleet(tmp_path / "fleet", database_url, rabbitmq.url)
+    resources.callback(fleet.stop)
+    fleet.start_all()
+    fill(fleet, tickets=5)
+    fleet.audit()
+
+    with Connection(rabbitmq.url) as connection:
+        connection.default_channel.queue_declare("triage.live", passive=True)
+        with pytest.raises(connection.channel_errors, match="NOT_FOUND"):
+            connection.default_channel.queue_declare("celery_delayed_0", passive=True)
 
 
 def test_clocks_that_jump_by_an_hour_change_nothing(make_fleet: MakeFleet) -> None:
