@@ -269,6 +269,15 @@ def test_jiras_select_lists_get_an_option() -> None:
     assert ticket.fields == {"customfield_1": {"value": "billing"}, "customfield_2": "problem"}
 
 
+def test_jiras_issues_are_found_page_by_page() -> None:
+    twin = TWINS["jira"]()
+    asked = [twin.customer_writes(f"Frage {number}").id for number in range(5)]
+
+    found = outlet_of(twin).recent(datetime.now(UTC) - timedelta(hours=1))
+
+    assert [one["issue"]["id"] for one in found] == [str(id_) for id_ in asked]
+
+
 def test_zendesk_refuses_what_somebody_changed_meanwhile() -> None:
     twin = TWINS["zendesk"]()
     ticket = twin.customer_writes("Doppelt abgebucht")

@@ -66,11 +66,12 @@ class JiraOutlet:
             "jql": f"created >= -{minutes}m order by created asc",
             "fields": "summary,description,reporter,attachment,updated",
         }
-        start = 0
-        while found := self._api.get("/rest/api/2/search", **asked, startAt=start)["issues"]:
-            for issue in found:
+        page: dict[str, Any] = {}
+        while not page or page.get("nextPageToken"):
+            following = {"nextPageToken": page["nextPageToken"]} if page else {}
+            page = self._api.get("/rest/api/2/search/jql", **asked, **following)
+            for issue in page["issues"]:
                 yield {"webhookEvent": CREATED, "issue": issue}
-            start += len(found)
 
 
 def custom_fields(draft: Draft) -> dict[str, Any]:

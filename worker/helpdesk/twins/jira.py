@@ -14,6 +14,7 @@ from worker.helpdesk.twins.server import (
     required,
 )
 
+PAGE = 2
 PRIORITIES = {"Lowest", "Low", "Medium", "High", "Highest"}
 
 
@@ -24,7 +25,7 @@ class JiraTwin(Twin):
         ("POST", "/rest/servicedeskapi/request/{ticket}/comment", "comment"),
         ("GET", "/rest/api/2/issue/{ticket}", "show"),
         ("PUT", "/rest/api/2/issue/{ticket}", "update"),
-        ("GET", "/rest/api/2/search", "search"),
+        ("GET", "/rest/api/2/search/jql", "search"),
     )
 
     def knows(self, headers: Any) -> bool:
@@ -52,8 +53,11 @@ class JiraTwin(Twin):
         return None
 
     def search(self, asked: Asked) -> Any:
-        found = list(self.tickets.values())[int(asked.query.get("startAt", 0)) :]
-        return {"issues": [issue(one) for one in found]}
+        """Which page is next is a token's to say, and of the last there is none."""
+        start = int(asked.query.get("nextPageToken", 0))
+        page = list(self.tickets.values())[start : start + PAGE]
+        following = {"nextPageToken": str(start + PAGE)} if start + PAGE < len(self.tickets) else {}
+        return {"issues": [issue(one) for one in page], **following}
 
 
 def issue(ticket: TwinTicket) -> dict[str, Any]:
