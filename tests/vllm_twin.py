@@ -40,6 +40,7 @@ class VllmTwin:
     model: str = "demo"
     root: str = "/srv/models/demo"
     key: str = ""
+    version: str = "0.33.0"
     port: int = 0
     is_well: bool = True
     answer: Callable[[], tuple[int, dict[str, Any]]] = lambda: (200, completion())
@@ -64,7 +65,7 @@ class VllmTwin:
         if path == "/health":
             return (200 if self.is_well else 503), {}
         if path == "/version":
-            return 200, {"version": "0.33.0"}
+            return 200, {"version": self.version}
         if self.key and authorization != f"Bearer {self.key}":
             return 401, {"error": "Unauthorized"}
         return 200, {"data": [{"id": self.model, "root": self.root, "max_model_len": 4096}]}

@@ -122,6 +122,25 @@ def test_each_server_is_asked_by_its_own_name_of_the_model(start: Starts, drive:
         assert {one["model"] for one in twin.asked} == {twin.model}
 
 
+def test_an_answer_tells_its_server_and_what_runs_there_now(start: Starts, drive: Drives) -> None:
+    old, other = start(version="0.32.0"), start(version="0.33.0")
+    engine = drive(old, other)
+
+    def told() -> set[tuple[str, str]]:
+        """By eight at once, so that each server has some."""
+        with ThreadPoolExecutor(8) as threads:
+            found = threads.map(lambda _: ask(engine).identity, range(40))
+        return {(one.hardware, one.engine_version) for one in found}
+
+    assert told() == {(old.url, "vllm 0.32.0 (server)"), (other.url, "vllm 0.33.0 (server)")}
+
+    old.is_well, old.version = False, "0.34.0"
+    wait_for(lambda: {url for url, _ in told()} == {other.url}, "one to be missed")
+    old.is_well = True
+
+    wait_for(lambda: (old.url, "vllm 0.34.0 (server)") in told(), "the upgraded one to answer")
+
+
 def test_a_server_that_is_away_at_the_start_gets_requests_when_it_comes(
     start: Starts, drive: Drives
 ) -> None:

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from worker import logs, metrics
 from worker.dispatch.runtime import Runtime
+from worker.engine.contract import Identity
 from worker.errors import DeskUnknown, EngineCrashed, PromptTooLong
 from worker.tickets import store
 from worker.tickets.states import Outcome, Queue, State
@@ -118,6 +119,7 @@ def attempt_columns(claim: Claim, triaged: Triaged, run: Runtime) -> dict[str, A
             "cached_tokens": written.cached_tokens,
             "output_tokens": written.output_tokens,
             "engine_ms": written.engine_ms,
+            **engine_columns(written.identity),
         }
     return columns
 
@@ -125,16 +127,21 @@ def attempt_columns(claim: Claim, triaged: Triaged, run: Runtime) -> dict[str, A
 def columns_without_output(
     claim: Claim, run: Runtime, error: Exception | None = None
 ) -> dict[str, Any]:
-    identity = run.engine.identity
     return {
         "error": type(error).__name__ if error else None,
         "queue_ms": claim.waited_ms,
+        **engine_columns(run.engine.identity),
+        **desk_columns(claim, run, error),
+    }
+
+
+def engine_columns(identity: Identity) -> dict[str, str]:
+    return {
         "profile": identity.profile,
         "model": identity.model,
         "quantization": identity.quantization,
         "engine_version": identity.engine_version,
         "hardware": identity.hardware,
-        **desk_columns(claim, run, error),
     }
 
 

@@ -55,8 +55,19 @@ class Token:
 
 
 @dataclass(frozen=True, slots=True)
+class Identity:
+    """Which engine answered: the lineage every attempt keeps."""
+
+    profile: str
+    model: str
+    quantization: str
+    engine_version: str
+    hardware: str
+
+
+@dataclass(frozen=True, slots=True)
 class Generation:
-    """What the engine wrote. `finish_reason` is `stop`, `length`, `abort` or `error`.
+    """What was written, and by which engine. `finish_reason`: `stop`, `length`, `abort` or `error`.
 
     `tokens` may be read again and again; an engine may make each only when it is looked at.
     """
@@ -68,17 +79,7 @@ class Generation:
     cached_tokens: int
     output_tokens: int
     engine_ms: int
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """Which engine answered: the lineage every attempt keeps."""
-
-    profile: str
-    model: str
-    quantization: str
-    engine_version: str
-    hardware: str
+    identity: Identity
 
 
 class Engine(Protocol):

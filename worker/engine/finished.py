@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from worker.engine.contract import Generation, Token
+from worker.engine.contract import Generation, Identity, Token
 from worker.engine.tokens import PromptEncoder
 from worker.errors import EngineUnavailable, RequestRefused
 
@@ -23,7 +23,12 @@ def refuse_unfinished(finish_reason: str | None) -> None:
 
 
 def generation(
-    output: "RequestOutput", tokens: Iterable[Token], encoder: PromptEncoder, *, engine_ms: int
+    output: "RequestOutput",
+    tokens: Iterable[Token],
+    encoder: PromptEncoder,
+    *,
+    engine_ms: int,
+    identity: Identity,
 ) -> Generation:
     written = output.outputs[0]
     return Generation(
@@ -34,4 +39,5 @@ def generation(
         cached_tokens=output.num_cached_tokens or 0,
         output_tokens=len(written.token_ids),
         engine_ms=engine_ms,
+        identity=identity,
     )

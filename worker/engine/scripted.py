@@ -53,6 +53,7 @@ class ScriptedEngine:
             cached_tokens=0,
             output_tokens=len(text),
             engine_ms=int((time.monotonic() - started) * 1000),
+            identity=self.identity,
         )
 
     def count(self, text: str) -> int:

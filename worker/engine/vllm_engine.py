@@ -116,7 +116,7 @@ class VllmEngine:
             if self._listener and wanted:
                 self._listener.forget(wanted)
         engine_ms = int((time.monotonic() - started) * 1000)
-        return generation(output, told, self._encoder, engine_ms=engine_ms)
+        return generation(output, told, self._encoder, engine_ms=engine_ms, identity=self.identity)
 
     def _told(self, output: "RequestOutput", wanted: Wanted | None) -> Iterable[Token]:
         written = output.outputs[0]

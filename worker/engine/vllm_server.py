@@ -57,13 +57,7 @@ class ServerEngine:
             profile.model_path, revision=profile.revision, shape=profile.prompt_shape
         )
         self._endpoints = Endpoints(profile, urls, key=key)
-        self.identity = Identity(
-            profile=profile.name,
-            model=profile.model,
-            quantization=profile.quantization,
-            engine_version=f"vllm {self._endpoints.version} (server)",
-            hardware=", ".join(urls),
-        )
+        self.identity = identity(profile, self._endpoints.version, ", ".join(urls))
         self._is_stopping = threading.Event()
 
     def generate(self, request: Request, *, deadline_s: float) -> Generation:
@@ -75,7 +69,11 @@ class ServerEngine:
                 raise PromptTooLong(self.profile.name, tokens=len(ids), room=room)
             body = {"model": served.model, **body_of(ids, request)}
             answer = self._post(endpoint, body, deadline_s)
-        return self._generation(answer, engine_ms=int((time.monotonic() - started) * 1000))
+        return self._generation(
+            answer,
+            engine_ms=int((time.monotonic() - started) * 1000),
+            identity=identity(self.profile, served.version, endpoint.url),
+        )
 
     def count(self, text: str) -> int:
         return len(self._encoder.encode_text(text))
@@ -114,7 +112,9 @@ class ServerEngine:
         parsed: dict[str, Any] = answer.json()
         return parsed
 
-    def _generation(self, answer: dict[str, Any], *, engine_ms: int) -> Generation:
+    def _generation(
+        self, answer: dict[str, Any], *, engine_ms: int, identity: Identity
+    ) -> Generation:
         written, usage = answer["choices"][0], answer["usage"]
         refuse_unfinished(written["finish_reason"])
         ids = [id_of(one) for one in written["logprobs"]["tokens"]]
@@ -127,6 +127,7 @@ class ServerEngine:
             cached_tokens=details.get("cached_tokens") or 0,
             output_tokens=usage["completion_tokens"],
             engine_ms=engine_ms,
+            identity=identity,
         )
 
     def _tokens(self, told: dict[str, Any]) -> Iterator[Token]:
@@ -135,6 +136,17 @@ class ServerEngine:
         ):
             others = [(id_of(other), value) for other, value in top.items()]
             yield token(id_of(chosen), logprob, others, self._encoder)
+
+
+def identity(profile: Profile, version: str, where: str) -> Identity:
+    """A server's; of all of them, where it is not known which one answers."""
+    return Identity(
+        profile=profile.name,
+        model=profile.model,
+        quantization=profile.quantization,
+        engine_version=f"vllm {version} (server)",
+        hardware=where,
+    )
 
 
 def body_of(ids: list[int], request: Request) -> dict[str, Any]:
