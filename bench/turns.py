@@ -46,7 +46,7 @@ from worker.triage.pipeline import warm_up
 PROMPTS = 340
 """Of so many tickets; both are asked them, again and again."""
 MORE = 1.2
-"""So many times what the bare engine answered waits for the worker: some wait to the end."""
+"""So many times the most that the bare engine answered is there for the worker: some is left."""
 LOOK_S = 0.5
 TOLD = {
     "logprobs": ALTERNATIVES,
@@ -175,7 +175,7 @@ class Turns:
     def _bare(self, parameters: Any) -> Speed:
         end = self._engine.keep_busy(self._prompts, parameters)
         found = measured_speed()
-        self._enough = ceil(MORE * end())
+        self._enough = max(self._enough, ceil(MORE * end()))
         return found
 
     def _worker(self) -> Speed:
