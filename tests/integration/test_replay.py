@@ -26,7 +26,7 @@ from worker.dispatch.publish import Publisher
 from worker.dispatch.runtime import Runtime
 from worker.dispatch.sweep import Sweep
 from worker.dispatch.tasks import triage_one
-from worker.engine.contract import Identity, Prompt
+from worker.engine.contract import Prompt
 from worker.engine.scripted import ScriptedEngine
 from worker.errors import EngineCrashed, EngineUnavailable, TriageError
 from worker.replay import begin as beginning
@@ -341,8 +341,8 @@ def test_the_same_output_again_is_told_and_so_is_what_differed(
 
     class Upgraded(ScriptedEngine):
         def generate(self, *arguments: Any, **more: Any) -> Any:
-            self.identity: Identity = next(identities)
-            return engine.generate(*arguments, **more)
+            written = engine.generate(*arguments, **more)
+            return dataclasses.replace(written, identity=next(identities))
 
     with working(Upgraded(lambda _: "")):
         triage("replay", "run", "--as-it-was", "--by", "Ana")

@@ -79,7 +79,7 @@ def triage(
             generation = engine.generate(
                 request(prompt, desk, priority=priority), deadline_s=desk.deadline_s
             )
-            span.set_attributes(told(engine, generation))
+            span.set_attributes(told(generation))
         with stage("checks"):
             return judge(generation, prompt, language, desk)
 
@@ -163,11 +163,11 @@ def request(prompt: Prompt, desk: Desk, *, priority: int) -> Request:
     )
 
 
-def told(engine: Engine, generation: Generation) -> dict[str, str | int]:
+def told(generation: Generation) -> dict[str, str | int]:
     """What a trace says of a generation, by OpenTelemetry's conventions for models."""
     return {
         "gen_ai.operation.name": "text_completion",
-        "gen_ai.request.model": engine.identity.model,
+        "gen_ai.request.model": generation.identity.model,
         "gen_ai.usage.input_tokens": generation.prompt_tokens,
         "gen_ai.usage.output_tokens": generation.output_tokens,
         "gen_ai.response.finish_reason": generation.finish_reason,
