@@ -4,11 +4,22 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from worker.engine.contract import Generation, Identity, Token
+from worker.engine.profiles import Profile
 from worker.engine.tokens import PromptEncoder
 from worker.errors import EngineUnavailable, RequestRefused
 
 if TYPE_CHECKING:
     from vllm import RequestOutput
+
+
+def identity(profile: Profile, *, version: str, hardware: str) -> Identity:
+    return Identity(
+        profile=profile.name,
+        model=profile.model,
+        quantization=profile.quantization,
+        engine_version=f"vllm {version}",
+        hardware=hardware,
+    )
 
 
 def refuse_unfinished(finish_reason: str | None) -> None:

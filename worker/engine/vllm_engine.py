@@ -22,9 +22,9 @@ from worker import logs, processors
 from worker.engine.alternatives import ALTERNATIVES, MARK, NAME, Listener, Wanted, value_places
 from worker.engine.arguments import engine_arguments
 from worker.engine.attention import attention_backend
-from worker.engine.contract import Generation, Identity, Request, Token
+from worker.engine.contract import Generation, Request, Token
 from worker.engine.environment import environment
-from worker.engine.finished import generation, refuse_unfinished
+from worker.engine.finished import generation, identity, refuse_unfinished
 from worker.engine.labels_only import until_labels_end
 from worker.engine.machine import Machine, this_machine
 from worker.engine.preflight import refuse_what_cannot_start
@@ -45,7 +45,6 @@ if TYPE_CHECKING:
     from vllm.v1.engine.async_llm import AsyncLLM
 
 log = logs.get(__name__)
-
 
 GONE_S = 10.0
 """So long stopping waits for vLLM's killed process: a driver may take seconds to free a card."""
@@ -88,7 +87,7 @@ class VllmEngine:
         if not machine.has_gpu:
             for one in self._cores:
                 processors.give_one_to(one.pid)
-        self.identity = identity(profile, machine)
+        self.identity = identity(profile, version=machine.vllm, hardware=machine.device)
         log.info("engine_started", profile=profile.name, seconds=time.monotonic() - started)
 
     def generate(self, request: Request, *, deadline_s: float) -> Generation:
@@ -223,13 +222,3 @@ async def shut_down(llm: "AsyncLLM") -> None:
     for task in waiting:
         task.cancel()
     await asyncio.gather(*waiting, return_exceptions=True)
-
-
-def identity(profile: Profile, machine: Machine) -> Identity:
-    return Identity(
-        profile=profile.name,
-        model=profile.model,
-        quantization=profile.quantization,
-        engine_version=f"vllm {machine.vllm}",
-        hardware=machine.device,
-    )

@@ -16,7 +16,7 @@ from worker import logs
 from worker.engine.alternatives import ALTERNATIVES
 from worker.engine.contract import Generation, Identity, Request, Token
 from worker.engine.endpoints import Endpoint, Endpoints
-from worker.engine.finished import refuse_unfinished
+from worker.engine.finished import identity, refuse_unfinished
 from worker.engine.profiles import Profile
 from worker.engine.tokens import PromptEncoder
 from worker.engine.told import token
@@ -57,7 +57,9 @@ class ServerEngine:
             profile.model_path, revision=profile.revision, shape=profile.prompt_shape
         )
         self._endpoints = Endpoints(profile, urls, key=key)
-        self.identity = identity(profile, self._endpoints.version, ", ".join(urls))
+        self.identity = identity(
+            profile, version=f"{self._endpoints.version} (server)", hardware=", ".join(urls)
+        )
         self._is_stopping = threading.Event()
 
     def generate(self, request: Request, *, deadline_s: float) -> Generation:
@@ -72,7 +74,9 @@ class ServerEngine:
         return self._generation(
             answer,
             engine_ms=int((time.monotonic() - started) * 1000),
-            identity=identity(self.profile, served.version, endpoint.url),
+            identity=identity(
+                self.profile, version=f"{served.version} (server)", hardware=endpoint.url
+            ),
         )
 
     def count(self, text: str) -> int:
@@ -136,17 +140,6 @@ class ServerEngine:
         ):
             others = [(id_of(other), value) for other, value in top.items()]
             yield token(id_of(chosen), logprob, others, self._encoder)
-
-
-def identity(profile: Profile, version: str, where: str) -> Identity:
-    """A server's; of all of them, where it is not known which one answers."""
-    return Identity(
-        profile=profile.name,
-        model=profile.model,
-        quantization=profile.quantization,
-        engine_version=f"vllm {version} (server)",
-        hardware=where,
-    )
 
 
 def body_of(ids: list[int], request: Request) -> dict[str, Any]:

@@ -4,12 +4,14 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from math import ceil
 from typing import Any
+from urllib.parse import urlencode
 
 from worker.helpdesk.adf import in_document
 from worker.helpdesk.jira import CREATED
 from worker.helpdesk.outlets.api import Api, answers
 from worker.helpdesk.outlets.contract import Draft, Remote
 
+SEARCH = "/rest/api/2/search/jql"
 OPTION = ":option"
 PRIORITY = {"low": "Low", "medium": "Medium", "high": "High", "urgent": "Highest"}
 
@@ -66,12 +68,13 @@ class JiraOutlet:
             "jql": f"created >= -{minutes}m order by created asc",
             "fields": "summary,description,reporter,attachment,updated",
         }
-        page: dict[str, Any] = {}
-        while not page or page.get("nextPageToken"):
-            following = {"nextPageToken": page["nextPageToken"]} if page else {}
-            page = self._api.get("/rest/api/2/search/jql", **asked, **following)
-            for issue in page["issues"]:
-                yield {"webhookEvent": CREATED, "issue": issue}
+
+        def following(page: Any) -> str | None:
+            token = page.get("nextPageToken")
+            return f"{SEARCH}?{urlencode({**asked, 'nextPageToken': token})}" if token else None
+
+        for issue in self._api.pages(SEARCH, "issues", following, **asked):
+            yield {"webhookEvent": CREATED, "issue": issue}
 
 
 def custom_fields(draft: Draft) -> dict[str, Any]:
