@@ -6,6 +6,7 @@ from collections.abc import Callable
 from bench import (
     agents,
     capacity,
+    clock,
     confidence,
     engine,
     fuzz,
@@ -26,6 +27,7 @@ from bench import (
 MEASUREMENTS: dict[str, Callable[[int], None]] = {
     "speed": speed.measure,
     "pipeline": pipeline.measure,
+    "clock": clock.measure,
     "resilience": resilience.measure,
     "language": language.measure,
     "confidence": confidence.measure,
