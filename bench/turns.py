@@ -138,6 +138,7 @@ class Turns:
         asks = partial(sampling, desk.grammar.ebnf, desk.grammar.max_tokens, detokenize=False)
         self._bare_asks, self._told_asks = asks(), asks(**TOLD) if told else None
         self._enough = 0
+        self._all_taken = False
         self._bare_turns: list[Speed] = []
         self._told_turns: list[Speed] = []
         self._worker_turns: list[Speed] = []
@@ -157,10 +158,13 @@ class Turns:
                 if self._told_asks:
                     self._told_turns.append(self._bare(self._told_asks))
                 self._bare_turns.append(self._bare(self._bare_asks))
+            self._all_taken = True
         finally:
             os.kill(os.getpid(), signal.SIGTERM)
 
     def found(self) -> dict[str, list[float]]:
+        if not self._all_taken:
+            raise RuntimeError("the measurement was broken off; what is printed above says why")
         with transaction(self._sessions) as session:
             beside_ms = session.execute(BESIDE).scalar_one()
         return {
@@ -179,19 +183,23 @@ class Turns:
         return found
 
     def _worker(self) -> Speed:
+        """A turn in which there was always something to do; one that ran dry is taken again."""
+        while (found := self._worker_with(self._tickets())) is None:
+            self._enough = ceil(MORE * self._enough)
+        return found
+
+    def _worker_with(self, tickets: Sequence[IncomingTicket]) -> Speed | None:
         """The first tickets come one by one, as the bare engine's requests do."""
         delivered: list[int] = []
-        tickets = self._tickets()
         for ticket in tickets[:IN_FLIGHT]:
             delivered += self._deliver([ticket])
             time.sleep(BEGUN_WITHIN_S / IN_FLIGHT)
         delivered += self._deliver(tickets[IN_FLIGHT:])
         found = measured_speed()
-        if self._are_done(delivered):
-            raise RuntimeError("the worker had nothing left to do while it was measured")
+        ran_dry = self._are_done(delivered)
         while not self._are_done(delivered):
             time.sleep(LOOK_S)
-        return found
+        return None if ran_dry else found
 
     def _tickets(self) -> list[IncomingTicket]:
         """Enough of them: those of the prompts, again and again."""
