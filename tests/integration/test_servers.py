@@ -12,6 +12,8 @@ import pytest
 
 from tests.stack import wait_for
 from tests.vllm_twin import HANG_UP, VllmTwin, completion
+from worker.cli.compose import start_engine
+from worker.cli.desks import make_desk
 from worker.engine.contract import Generation, Prompt, Request
 from worker.engine.profiles import load_profile
 from worker.engine.supervised import SupervisedEngine
@@ -26,6 +28,7 @@ from worker.errors import (
     SettingsError,
     TriageError,
 )
+from worker.settings import load_settings
 
 PROFILE = load_profile("demo")
 ASK = Request(
@@ -109,6 +112,19 @@ def test_the_less_busy_server_gets_the_next(start: Starts, drive: Drives) -> Non
 
     assert first.result().text == "yes"
     assert (len(busy.asked), len(idle.asked)) == (1, 3)
+
+
+def test_a_worker_warms_every_server(start: Starts) -> None:
+    def cold() -> tuple[int, dict[str, Any]]:
+        time.sleep(0.2)  # it compiles the grammar
+        return 200, completion()
+
+    twins = [start(answer=cold), start(answer=cold)]
+    settings = load_settings(profile="demo", servers=",".join(one.url for one in twins))
+
+    start_engine(settings, make_desk(settings)).stop()
+
+    assert [len(one.asked) for one in twins] == [1, 1]
 
 
 def test_each_server_is_asked_by_its_own_name_of_the_model(start: Starts, drive: Drives) -> None:

@@ -78,10 +78,10 @@ def start_engine(settings: Settings, desk: Desk) -> SupervisedEngine:
         engine = make()
         with contextlib.ExitStack() as undo:
             undo.callback(engine.stop)  # else its process would keep this one from ending
-            warm_up(engine, desk)
+            warm_up(engine, desk, at_once=engines(settings))
             for name, one in named.items():
                 try:
-                    warm_up(engine, one)
+                    warm_up(engine, one, at_once=engines(settings))
                 except Hopeless as error:  # its own tickets go to people, others do not wait for it
                     log.error("desk_not_warm", desk=name, reason=str(error))  # noqa: TRY400
             undo.pop_all()
@@ -183,8 +183,13 @@ def at_once(settings: Settings) -> int:
     """No more tickets than the engine runs: others would spend their deadline waiting for it."""
     if settings.profile == SCRIPTED:
         return settings.in_flight
-    engines = len(settings.servers.split(","))  # one where there are none
-    return min(settings.in_flight, load_profile(settings.profile).max_num_seqs * engines)
+    most = load_profile(settings.profile).max_num_seqs * engines(settings)
+    return min(settings.in_flight, most)
+
+
+def engines(settings: Settings) -> int:
+    """The servers, or the one engine that runs in the worker."""
+    return len(settings.servers.split(","))
 
 
 def make_sweep(settings: Settings, sessions: Sessions) -> Sweep:

@@ -5,6 +5,7 @@ comes back as a value; only what a retry can help is raised.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
 from schemas.reply import LABELS, Reply, label_values
@@ -93,8 +94,10 @@ def triage(
         return Triaged(language, Disposition.HUMAN, str(error))
 
 
-def warm_up(engine: Engine, desk: Desk) -> None:
+def warm_up(engine: Engine, desk: Desk, *, at_once: int = 1) -> None:
     """Before the first ticket waits: compile the desk's grammar, put its prompt into the cache.
+
+    `at_once`: so many requests go to the engine; of several servers each takes one.
 
     Raises:
         Retryable: the engine did not answer.
@@ -108,7 +111,12 @@ def warm_up(engine: Engine, desk: Desk) -> None:
         faults=(),
     )
     first = replace(request(prompt, desk, priority=0), max_tokens=1)
-    engine.generate(first, deadline_s=WARM_UP_S)
+    with ThreadPoolExecutor(at_once) as threads:
+        asked = [
+            threads.submit(engine.generate, first, deadline_s=WARM_UP_S) for _ in range(at_once)
+        ]
+    for one in asked:
+        one.result()
 
 
 def build_prompt(
