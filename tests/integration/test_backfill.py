@@ -53,6 +53,8 @@ def test_a_csv_export_becomes_tickets(
 
     assert json.loads(done.stdout) == {"new": 2, "known": 0, "unusable": 0}
     assert rows(sessions) == [("zendesk", "7", "Wo ist es?\nDanke"), ("zendesk", "8", "Hi")]
+    with transaction(sessions) as session:  # no sign that zendesk's webhook works
+        assert session.execute(text("select source from ops_sources_v1")).all() == []
 
 
 def test_stopped_halfway_the_same_command_goes_on(

@@ -32,6 +32,10 @@ from worker.tickets.states import Queue
 Runtimes = Callable[..., Runtime]
 
 
+OF_WEBHOOKS = text("select source from ops_sources_v1")
+"""The sources whose webhooks show signs of life."""
+
+
 @pytest.fixture
 def twin() -> Twin:
     return TWINS["zendesk"]()
@@ -464,6 +468,7 @@ def test_missed_tickets_are_asked_for_once(
     assert json.loads(again.stdout) == {**missing, "new": 0, "known": 2}
     with transaction(sessions) as session:
         assert session.execute(text("select count(*) from tickets")).scalar() == 2
+        assert session.execute(OF_WEBHOOKS).scalars().all() == []
 
 
 def test_what_a_webhook_brought_is_not_asked_for_again(
@@ -481,6 +486,8 @@ def test_what_a_webhook_brought_is_not_asked_for_again(
     found = json.loads(cli("reconcile", "zendesk", "--json").stdout)
 
     assert (found["new"], found["known"]) == (0, 1)
+    with transaction(sessions) as session:
+        assert session.execute(OF_WEBHOOKS).scalars().all() == ["zendesk"]
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,8 @@ from worker.tickets.states import Queue
 
 BATCH = 100
 UNITS = {"m": "minutes", "h": "hours", "d": "days"}
+EVENT = "reconcile"
+"""No webhook's: a source that only this still finds tickets of is silent (`ops_sources_v1`)."""
 OF_NEW_TICKETS = {"x-helpscout-event": "convo.created", "x-freescout-event": "convo.created"}
 log = logs.get(__name__)
 
@@ -107,7 +109,7 @@ def tickets(
             log.warning("ticket_unreadable", source=source, reason=str(error))
             continue
         key = f"reconciled:{ticket.external_id}:{ticket.content_key}"
-        yield ticket.model_copy(update={"delivery_key": key[:200]})
+        yield ticket.model_copy(update={"delivery_key": key[:200], "event": EVENT})
 
 
 def tell(counts: dict[str, Any], *, as_json: bool) -> None:

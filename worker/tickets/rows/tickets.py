@@ -72,12 +72,20 @@ class Ticket(Journey, Row):
 
 
 class Delivery(Row):
-    """One webhook delivery that was accepted. `repeats` counts its re-deliveries."""
+    """One delivery that was accepted, by webhook unless `event` is `import` or `reconcile`.
+
+    `repeats` counts its re-deliveries.
+    """
 
     __tablename__ = "deliveries"
     __table_args__ = (
         Index("uq_deliveries_key", "source", "delivery_key", unique=True),
-        Index("ix_deliveries_source_received_at", "source", "received_at"),
+        Index(
+            "ix_deliveries_by_webhook",
+            "source",
+            "received_at",
+            postgresql_where=text("event not in ('import', 'reconcile')"),
+        ),
         Index("ix_deliveries_hour", hour_of("received_at")),
     )
 
