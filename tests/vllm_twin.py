@@ -41,6 +41,7 @@ class VllmTwin:
     root: str = "/srv/models/demo"
     key: str = ""
     version: str = "0.33.0"
+    context: int = 8192
     port: int = 0
     is_well: bool = True
     answer: Callable[[], tuple[int, dict[str, Any]]] = lambda: (200, completion())
@@ -68,7 +69,7 @@ class VllmTwin:
             return 200, {"version": self.version}
         if self.key and authorization != f"Bearer {self.key}":
             return 401, {"error": "Unauthorized"}
-        return 200, {"data": [{"id": self.model, "root": self.root, "max_model_len": 4096}]}
+        return 200, {"data": [{"id": self.model, "root": self.root, "max_model_len": self.context}]}
 
 
 def handler_of(twin: VllmTwin) -> type[BaseHTTPRequestHandler]:

@@ -9,9 +9,11 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+import structlog
 
 from tests.stack import wait_for
 from tests.vllm_twin import HANG_UP, VllmTwin, completion
+from worker.cli import doctor
 from worker.cli.compose import start_engine
 from worker.cli.desks import make_desk
 from worker.engine.contract import Generation, Prompt, Request
@@ -124,7 +126,86 @@ def test_a_worker_warms_every_server(start: Starts) -> None:
 
     start_engine(settings, make_desk(settings)).stop()
 
-    assert [len(one.asked) for one in twins] == [1, 1]
+    assert all(one.asked for one in twins)
+
+
+def test_a_worker_starts_when_one_server_of_several_is_warm(start: Starts) -> None:
+    ill, well = start(answer=lambda: (500, {})), start()
+    settings = load_settings(profile="demo", servers=f"{ill.url},{well.url}")
+
+    with structlog.testing.capture_logs() as lines:
+        start_engine(settings, make_desk(settings)).stop()
+
+    assert [one["event"] for one in lines if "warm" in one["event"]] == ["server_not_warm"]
+
+
+def test_doctor_names_the_server_that_does_not_answer(start: Starts) -> None:
+    well, away = start(), start()
+    away.stop()
+
+    seen = doctor.servers(load_settings(profile="demo", servers=f"{well.url},{away.url}"))
+
+    assert seen.is_warning
+    assert seen.fix
+    assert away.url in seen.fix
+    assert well.url not in seen.fix
+
+
+def test_a_context_without_room_for_an_answer_is_found_at_the_start(start: Starts) -> None:
+    twin = start(context=4096)
+    settings = load_settings(profile="demo", servers=twin.url)
+
+    with pytest.raises(PromptTooLong, match="room for -"):
+        start_engine(settings, make_desk(settings))
+
+
+def test_a_worker_waits_for_its_servers_as_long_as_it_takes(start: Starts) -> None:
+    twin = start()
+    settings = load_settings(profile="demo", servers=twin.url, engine_restarts=0)
+    engine = start_engine(settings, make_desk(settings))
+
+    twin.stop()
+    wait_for(lambda: not engine.is_alive(), "the server to be missed")
+    start(port=twin.port)
+
+    wait_for(engine.is_alive, "the worker to ask the server that came")
+    engine.stop()
+
+
+@pytest.mark.parametrize("status", [400, 500])
+def test_a_server_that_fails_fast_does_not_get_most_of_the_tickets(
+    start: Starts, drive: Drives, status: int
+) -> None:
+    def takes_a_while() -> tuple[int, dict[str, Any]]:
+        time.sleep(0.01)
+        return 200, completion()
+
+    ill, well = start(answer=lambda: (status, {})), start(answer=takes_a_while)
+    engine = drive(ill, well)
+
+    with ThreadPoolExecutor(8) as threads:
+        found = list(threads.map(lambda _: answers(engine), range(80)))
+
+    assert len(ill.asked) <= 8
+    assert found.count(False) <= (0 if status == 400 else 8)
+
+
+def test_what_only_one_server_could_take_and_refuses_is_refused(
+    start: Starts, drive: Drives
+) -> None:
+    engine = drive(start(answer=lambda: (400, {})))
+
+    with pytest.raises(RequestRefused):
+        ask(engine)
+
+
+def test_a_server_samples_as_an_engine_in_the_worker_does(start: Starts, drive: Drives) -> None:
+    """It takes what the model's `generation_config.json` says where a request says nothing."""
+    twin = start()
+
+    ask(drive(twin))
+
+    assert (twin.asked[0]["repetition_penalty"], twin.asked[0]["top_p"]) == (1.0, 1.0)
 
 
 def test_each_server_is_asked_by_its_own_name_of_the_model(start: Starts, drive: Drives) -> None:
@@ -359,7 +440,7 @@ def test_a_proxys_page_is_a_server_that_does_not_answer(
 
 
 def test_a_prompt_may_be_as_long_as_the_servers_context(start: Starts, drive: Drives) -> None:
-    engine = drive(start())
+    engine = drive(start(context=4096))
 
     with pytest.raises(PromptTooLong) as refused:
         engine.generate(replace(ASK, prompt=Prompt("Answer.", "word " * 5000)), deadline_s=10)

@@ -26,6 +26,7 @@ class Broken(ScriptedEngine):
         ({"profile": "nemo-awq-32k", "in_flight": 8}, 8),
         ({"profile": "nemo-awq-128k"}, 4),
         ({"profile": "nemo-awq-128k", "servers": "http://a,http://b"}, 8),
+        ({"profile": "nemo-awq-32k", "servers": "http://three", "in_flight": 48}, 48),
         ({"profile": "scripted", "in_flight": 64}, 64),
     ],
 )

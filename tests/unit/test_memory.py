@@ -119,6 +119,15 @@ def test_a_model_that_cannot_be_read_is_refused(tmp_path: Path, model: str, said
         shape_of(model.replace("{tmp}", str(tmp_path)))
 
 
+@pytest.mark.parametrize("name", ["num_local_experts", "kv_lora_rank"])
+def test_models_that_are_counted_otherwise_are_refused(tmp_path: Path, name: str) -> None:
+    config = json.loads((REPOSITORY / "models/demo/config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**config, name: 8}))
+
+    with pytest.raises(SettingsError, match=f"{name} is set"):
+        shape_of(str(tmp_path))
+
+
 def run(*words: str) -> tuple[int, str]:
     done = CliRunner().invoke(app, words)
     return done.exit_code, done.stdout

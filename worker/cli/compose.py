@@ -9,8 +9,9 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 from sqlalchemy.orm import Session
 
@@ -35,6 +36,9 @@ from worker.settings import Settings, load_settings
 from worker.tickets.store import RetryPolicy
 from worker.triage.desk import Desk
 from worker.triage.pipeline import warm_up
+
+if TYPE_CHECKING:
+    from worker.engine.vllm_server import ServerEngine
 
 log = logs.get(__name__)
 
@@ -78,7 +82,8 @@ def start_engine(settings: Settings, desk: Desk) -> SupervisedEngine:
         engine = make()
         with contextlib.ExitStack() as undo:
             undo.callback(engine.stop)  # else its process would keep this one from ending
-            warm_up(engine, desk, at_once=engines(settings))
+            for error in warm_up(engine, desk, at_once=engines(settings)):
+                log.warning("server_not_warm", reason=str(error))
             for name, one in named.items():
                 try:
                     warm_up(engine, one, at_once=engines(settings))
@@ -87,7 +92,8 @@ def start_engine(settings: Settings, desk: Desk) -> SupervisedEngine:
             undo.pop_all()
         return engine
 
-    return SupervisedEngine(make_warm, restarts=settings.engine_restarts)
+    restarts = None if settings.servers else settings.engine_restarts  # asking costs nothing
+    return SupervisedEngine(make_warm, restarts=restarts)
 
 
 def engine_maker(settings: Settings) -> Callable[[], Engine]:
@@ -95,14 +101,17 @@ def engine_maker(settings: Settings) -> Callable[[], Engine]:
         script = first_labels(read_taxonomy(settings))
         return lambda: ScriptedEngine(script, latency_s=settings.scripted_latency_s)
     if settings.servers:
-        from worker.engine.vllm_server import ServerEngine  # noqa: PLC0415  # it reads tokenizers
-
-        key = settings.servers_key.get_secret_value() if settings.servers_key else ""
-        urls = settings.servers.split(",")
-        return lambda: ServerEngine(load_profile(settings.profile), urls, key=key)
+        return partial(server_engine, settings)
     from worker.engine.vllm_engine import VllmEngine  # noqa: PLC0415  # only workers have vLLM
 
     return lambda: VllmEngine(load_profile(settings.profile))
+
+
+def server_engine(settings: Settings) -> "ServerEngine":
+    from worker.engine.vllm_server import ServerEngine  # noqa: PLC0415  # it reads tokenizers
+
+    key = settings.servers_key.get_secret_value() if settings.servers_key else ""
+    return ServerEngine(load_profile(settings.profile), settings.servers.split(","), key=key)
 
 
 def make_runtime(settings: Settings, engine: Engine, sessions: Sessions, publisher: Publisher,
@@ -181,7 +190,8 @@ def make_plan(settings: Settings) -> Plan:
 
 def at_once(settings: Settings) -> int:
     """No more tickets than the engine runs: others would spend their deadline waiting for it."""
-    if settings.profile == SCRIPTED:
+    is_told = bool(settings.servers) and "in_flight" in settings.model_fields_set
+    if settings.profile == SCRIPTED or is_told:  # several servers may have one address
         return settings.in_flight
     most = load_profile(settings.profile).max_num_seqs * engines(settings)
     return min(settings.in_flight, most)

@@ -128,13 +128,19 @@ def engine(settings: Settings) -> Iterator[Seen]:
 
 def servers(settings: Settings) -> Seen:
     try:
-        engine = compose.engine_maker(settings)()
+        engine = compose.server_engine(settings)
     except ImportError as error:  # a gateway has no tokenizers
         return Seen("servers", f"not asked: {error}", "look from a worker", is_warning=True)
     except TriageError as error:
         return Seen("servers", str(error), "start them, or correct TRIAGE_SERVERS")
+    down = ", ".join(engine.down())
     engine.stop()
-    return Seen("servers", f"{settings.servers}: {engine.identity.engine_version}")
+    return Seen(
+        "servers",
+        f"{settings.servers}: {engine.identity.engine_version}",
+        f"start those that do not answer: {down}" if down else None,
+        is_warning=True,
+    )
 
 
 def taxonomy(settings: Settings) -> Iterator[Seen]:

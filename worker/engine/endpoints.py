@@ -5,6 +5,7 @@ Knows nothing of prompts and answers.
 
 import socket
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -15,11 +16,18 @@ import httpx
 
 from worker import logs
 from worker.engine.profiles import Profile
-from worker.errors import EngineUnavailable, SettingsError
+from worker.errors import (
+    AnswerLost,
+    DeadlineExceeded,
+    EngineUnavailable,
+    RequestRefused,
+    SettingsError,
+)
 
 log = logs.get(__name__)
 
 LOOK_S, LOOK_TIMEOUT_S = 1.0, 5.0
+REST_S = 10.0
 MOST_MISSES = 2
 """Looks in a row that a server may not answer in time, when no request of ours has failed."""
 CONNECTED = {"connection.connect_tcp.complete", "connection.start_tls.complete"}
@@ -46,6 +54,8 @@ class Endpoint:
     is_up: bool = False
     running: int = 0
     misses: int = 0
+    rests_until: float = 0.0
+    """It has failed: on the monotonic clock, until when those that have not go first."""
     refused: str = ""
     """Why it gets nothing though it answers."""
     _lines: "WeakSet[socket.socket]" = field(default_factory=WeakSet)
@@ -54,6 +64,10 @@ class Endpoint:
     @property
     def url(self) -> str:
         return str(self.http.base_url)
+
+    @property
+    def rests(self) -> bool:
+        return time.monotonic() < self.rests_until
 
     def forget(self) -> None:
         """Another server may have come to this address: it gets nothing until it was looked at."""
@@ -129,6 +143,8 @@ class Endpoint:
                 f"TRIAGE_SERVERS: {self.url} serves {name}, but profile {profile.name} is for "
                 f"{profile.model}: set TRIAGE_PROFILE to that model's"
             )
+        if found.context < profile.max_model_len:
+            log.warning("server_has_less_context", url=self.url, tokens=found.context)
         self.served, self.is_up, self.refused = found, True, ""
 
     def _note(self, event: str, info: dict[str, Any]) -> None:
@@ -178,17 +194,28 @@ class Endpoints:
             up = [(one, one.served) for one in self._all if one.is_up and one.served]
             if not up:
                 raise EngineUnavailable("no server answers")
-            chosen, served = min(up, key=lambda each: each[0].running)
+            chosen, served = min(up, key=lambda each: (each[0].rests, each[0].running))
             chosen.running += 1
         least = min(one.context for _, one in up)
         try:
             yield chosen, replace(served, context=least)
+        except (AnswerLost, DeadlineExceeded, RequestRefused):
+            # One that fails at once has the fewest requests: it would get most of the tickets.
+            chosen.rests_until = time.monotonic() + REST_S
+            raise
         finally:
             with self._lock:
                 chosen.running -= 1
 
     def any_is_up(self) -> bool:
         return any(one.is_up for one in self._all)
+
+    def any_is_rested(self) -> bool:
+        return any(one.is_up and not one.rests for one in self._all)
+
+    def down(self) -> list[str]:
+        """The addresses of those that get nothing."""
+        return [one.url for one in self._all if not one.is_up]
 
     def close(self) -> None:
         self._is_closing.set()

@@ -43,6 +43,8 @@ class Precision(StrEnum):
 
 
 KV_BYTES = {"fp16": 2, "fp8": 1}
+OF_OTHER_FAMILIES = ("num_local_experts", "num_experts", "n_routed_experts", "kv_lora_rank")
+"""In the config.json of models with experts, or with a cache of another kind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,7 @@ class Shape:
             SettingsError: it cannot be read, or lacks a size.
         """
         try:
-            config: dict[str, Any] = json.loads(path.read_text())
+            config = read_config(path)
             heads = int(config["num_attention_heads"])
             return cls(
                 name=str(path.parent.name or path),
@@ -103,6 +105,19 @@ class Shape:
     def kv_bytes(self, cache: str) -> int:
         """Bytes of KV cache for one token; `cache` is fp16 or fp8."""
         return 2 * self.layers * self.kv_heads * self.head_dim * KV_BYTES[cache]
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """
+    Raises:
+        OSError: there is no such file.
+        ValueError: it is no JSON, or the model's parameters are not those of a `Shape`.
+    """
+    config: dict[str, Any] = json.loads(path.read_text())
+    for name in OF_OTHER_FAMILIES:
+        if config.get(name):
+            raise ValueError(f"{name} is set: such models are not counted here")
+    return config
 
 
 @dataclass(frozen=True, slots=True)

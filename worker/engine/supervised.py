@@ -39,9 +39,13 @@ class SupervisedEngine:
     """Keeps one engine running. `has_failed` once it is not started again any more."""
 
     def __init__(
-        self, start: Callable[[], Engine], *, restarts: int, first_pause_s: float = FIRST_PAUSE_S
+        self,
+        start: Callable[[], Engine],
+        *,
+        restarts: int | None,
+        first_pause_s: float = FIRST_PAUSE_S,
     ) -> None:
-        """Start the engine, and from then on watch it.
+        """Start the engine, and from then on watch it. `restarts`: in a row; None: without end.
 
         Raises:
             EngineUnavailable: the first start failed.
@@ -134,8 +138,8 @@ class SupervisedEngine:
 
     def _start_again(self, restarts: int) -> int:
         """Start the engine once more, or a few times; how many restarts that makes so far."""
-        while restarts < self._restarts:
-            pause_s = min(self._first_pause_s * 2**restarts, LONGEST_PAUSE_S)
+        while self._restarts is None or restarts < self._restarts:
+            pause_s = min(self._first_pause_s * 2 ** min(restarts, 10), LONGEST_PAUSE_S)
             if self._is_stopping.wait(pause_s):
                 return restarts
             restarts += 1

@@ -34,6 +34,15 @@ log = logs.get(__name__)
 AS_IDS = "token_id:"
 """How the server writes a token when it is asked for ids: texts of two tokens may be the same."""
 CONNECT_S = 5.0
+PLAIN_SAMPLING = {
+    "top_p": 1.0,
+    "top_k": 0,
+    "min_p": 0.0,
+    "repetition_penalty": 1.0,
+    "presence_penalty": 0.0,
+    "frequency_penalty": 0.0,
+}
+"""As an engine in the worker samples; a server takes the model's `generation_config.json` else."""
 ANOTHER = {401, 403, 404}
 """It does not know our key, or this model: another server has come to this address."""
 NOBODY_THERE = 503
@@ -64,6 +73,14 @@ class ServerEngine:
 
     def generate(self, request: Request, *, deadline_s: float) -> Generation:
         ids = self._encoder.encode(request.prompt)
+        try:
+            return self._ask_one(ids, request, deadline_s)
+        except RequestRefused:  # by a server that is another than we think? It rests now
+            if not self._endpoints.any_is_rested():
+                raise
+            return self._ask_one(ids, request, deadline_s)
+
+    def _ask_one(self, ids: list[int], request: Request, deadline_s: float) -> Generation:
         started = time.monotonic()
         with self._endpoints.least_busy() as (endpoint, served):
             room = min(self.profile.max_model_len, served.context) - request.max_tokens
@@ -84,6 +101,10 @@ class ServerEngine:
 
     def is_alive(self) -> bool:
         return not self._is_stopping.is_set() and self._endpoints.any_is_up()
+
+    def down(self) -> list[str]:
+        """The addresses of servers that do not answer."""
+        return self._endpoints.down()
 
     def stop(self) -> None:
         """End every request of ours; the servers run on."""
@@ -113,7 +134,10 @@ class ServerEngine:
             raise lost(endpoint, f"the server hung up: {type(error).__name__}") from error
         if not answer.is_success:
             raise refusal(endpoint, answer)
-        parsed: dict[str, Any] = answer.json()
+        try:
+            parsed: dict[str, Any] = answer.json()
+        except ValueError as error:
+            raise AnswerLost(f"the server's answer is no JSON: {answer.text[:200]}") from error
         return parsed
 
     def _generation(
@@ -148,6 +172,7 @@ def body_of(ids: list[int], request: Request) -> dict[str, Any]:
         "prompt": ids,
         "max_tokens": request.max_tokens,
         "temperature": request.temperature,
+        **PLAIN_SAMPLING,
         "seed": request.seed,
         "priority": request.priority,
         "logprobs": ALTERNATIVES,

@@ -20,6 +20,8 @@ from worker.triage.language import Detected
 from worker.triage.shortening import shorten
 
 WARM_UP_S = 300.0
+AT_ONCE = 'root ::= "."'
+"""A grammar whose answer is over at once, whatever it might have taken."""
 """A first compilation of the grammar takes seconds, a first run of a large model's kernels more."""
 SHORTENED = "ticket_is_whole"
 """The check, among an attempt's findings, that a ticket fails which did not fit the context."""
@@ -94,12 +96,16 @@ def triage(
         return Triaged(language, Disposition.HUMAN, str(error))
 
 
-def warm_up(engine: Engine, desk: Desk, *, at_once: int = 1) -> None:
+def warm_up(engine: Engine, desk: Desk, *, at_once: int = 1) -> Sequence[BaseException]:
     """Before the first ticket waits: compile the desk's grammar, put its prompt into the cache.
 
     `at_once`: so many requests go to the engine; of several servers each takes one.
 
+    Returns:
+        Why some were not answered: one server that is warm is enough to begin.
+
     Raises:
+        PromptTooLong: beside the longest answer there is no room even for an empty ticket.
         Retryable: the engine did not answer.
     """
     prompt = prompts.build(
@@ -110,13 +116,17 @@ def warm_up(engine: Engine, desk: Desk, *, at_once: int = 1) -> None:
         body="",
         faults=(),
     )
-    first = replace(request(prompt, desk, priority=0), max_tokens=1)
+    longest = request(prompt, desk, priority=0)
+    first = replace(longest, max_tokens=1)
     with ThreadPoolExecutor(at_once) as threads:
         asked = [
             threads.submit(engine.generate, first, deadline_s=WARM_UP_S) for _ in range(at_once)
         ]
-    for one in asked:
-        one.result()
+    failures = [error for one in asked if (error := one.exception())]
+    if len(failures) == at_once:
+        raise failures[0]
+    engine.generate(replace(longest, grammar=AT_ONCE), deadline_s=WARM_UP_S)
+    return failures
 
 
 def build_prompt(
