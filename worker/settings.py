@@ -148,7 +148,7 @@ class Settings(BaseSettings):
 
     engine_restarts: int = Field(
         5, ge=0, le=100, description="Times in a row a dead engine is started again before the "
-        "worker ends.",
+        "worker ends; servers it waits for without end.",
     )  # fmt: skip
 
     queues: str = Field(
