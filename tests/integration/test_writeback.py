@@ -25,6 +25,7 @@ from worker.errors import OutletUnavailable, UnusableBody
 from worker.helpdesk import HELPDESKS, Webhook
 from worker.helpdesk.outlets import Draft, Outlet, Remote, open_outlet
 from worker.helpdesk.twins import SETTINGS, TOKEN, TWINS, Twin, TwinTicket
+from worker.ops.metrics import GAUGES
 from worker.settings import HelpdeskApi
 from worker.tickets import store
 from worker.tickets.states import Queue
@@ -451,6 +452,18 @@ def test_the_command_lists_what_was_written_back_and_why_not(
     assert json.loads(shown)["reason"] == "a person has answered meanwhile"
     assert "a person has answered" in cli("writeback", "list").stdout
     assert "0 will be tried again" in cli("writeback", "retry").stdout
+
+
+def test_how_long_replies_wait_is_a_metric(sessions: Sessions, replied: Replied) -> None:
+    replied()
+    _, _, query = GAUGES["triage_writeback_waiting_seconds"]
+    with transaction(sessions) as session:
+        session.execute(text("update writebacks set created_at = now() - interval '3 hours'"))
+
+        [(source, seconds)] = session.execute(text(query)).all()
+
+    assert source == "zendesk"
+    assert 3 * 3600 <= seconds <= 4 * 3600
 
 
 def test_missed_tickets_are_asked_for_once(

@@ -50,6 +50,12 @@ GAUGES = {
         "select source, sum(dead) from ops_flow_v2 where hour > now() - interval '24 hours'"
         " group by source",
     ),
+    "triage_writeback_waiting_seconds": (
+        "Since the hour of the oldest reply of the last week that waits to be written back.",
+        "source",
+        "select source, extract(epoch from now() - min(hour)) from ops_writebacks_v1"
+        " where waiting > 0 and hour > now() - interval '7 days' group by source",
+    ),
     "triage_corrected_tickets": (
         "Tickets of the last 24 hours in which people corrected a field.",
         "field",
