@@ -28,6 +28,7 @@ log = logs.get(__name__)
 
 LOOK_S, LOOK_TIMEOUT_S = 1.0, 5.0
 REST_S = 10.0
+"""So long one that has failed is asked after the others."""
 MOST_MISSES = 2
 """Looks in a row that a server may not answer in time, when no request of ours has failed."""
 CONNECTED = {"connection.connect_tcp.complete", "connection.start_tls.complete"}
