@@ -82,11 +82,11 @@ def start_engine(settings: Settings, desk: Desk) -> SupervisedEngine:
         engine = make()
         with contextlib.ExitStack() as undo:
             undo.callback(engine.stop)  # else its process would keep this one from ending
-            for error in warm_up(engine, desk, at_once=engines(settings)):
+            for error in warm_up(engine, desk, engines=engines(settings)):
                 log.warning("server_not_warm", reason=str(error))
             for name, one in named.items():
                 try:
-                    warm_up(engine, one, at_once=engines(settings))
+                    warm_up(engine, one, engines=engines(settings))
                 except Hopeless as error:  # its own tickets go to people, others do not wait for it
                     log.error("desk_not_warm", desk=name, reason=str(error))  # noqa: TRY400
             undo.pop_all()

@@ -15,7 +15,8 @@ import httpx
 from worker import logs
 from worker.engine.alternatives import ALTERNATIVES
 from worker.engine.contract import Generation, Identity, Request, Token
-from worker.engine.endpoints import Endpoint, Endpoints
+from worker.engine.endpoint import Endpoint
+from worker.engine.endpoints import Endpoints
 from worker.engine.finished import identity, refuse_unfinished
 from worker.engine.profiles import Profile
 from worker.engine.tokens import PromptEncoder

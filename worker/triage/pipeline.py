@@ -20,9 +20,9 @@ from worker.triage.language import Detected
 from worker.triage.shortening import shorten
 
 WARM_UP_S = 300.0
+"""A first compilation of the grammar takes seconds, a first run of a large model's kernels more."""
 AT_ONCE = 'root ::= "."'
 """A grammar whose answer is over at once, whatever it might have taken."""
-"""A first compilation of the grammar takes seconds, a first run of a large model's kernels more."""
 SHORTENED = "ticket_is_whole"
 """The check, among an attempt's findings, that a ticket fails which did not fit the context."""
 
@@ -96,10 +96,10 @@ def triage(
         return Triaged(language, Disposition.HUMAN, str(error))
 
 
-def warm_up(engine: Engine, desk: Desk, *, at_once: int = 1) -> Sequence[BaseException]:
+def warm_up(engine: Engine, desk: Desk, *, engines: int = 1) -> Sequence[BaseException]:
     """Before the first ticket waits: compile the desk's grammar, put its prompt into the cache.
 
-    `at_once`: so many requests go to the engine; of several servers each takes one.
+    `engines`: how many servers the engine is; of as many requests at once each takes one.
 
     Returns:
         Why some were not answered: one server that is warm is enough to begin.
@@ -118,12 +118,12 @@ def warm_up(engine: Engine, desk: Desk, *, at_once: int = 1) -> Sequence[BaseExc
     )
     longest = request(prompt, desk, priority=0)
     first = replace(longest, max_tokens=1)
-    with ThreadPoolExecutor(at_once) as threads:
+    with ThreadPoolExecutor(engines) as threads:
         asked = [
-            threads.submit(engine.generate, first, deadline_s=WARM_UP_S) for _ in range(at_once)
+            threads.submit(engine.generate, first, deadline_s=WARM_UP_S) for _ in range(engines)
         ]
     failures = [error for one in asked if (error := one.exception())]
-    if len(failures) == at_once:
+    if len(failures) == engines:
         raise failures[0]
     engine.generate(replace(longest, grammar=AT_ONCE), deadline_s=WARM_UP_S)
     return failures
