@@ -55,6 +55,10 @@ EXPECTED: dict[str, tuple[str, list[tuple[Any, ...]]]] = {
         "where source <> 'generic' order by source",
         [("zammad", "11:40", True), ("zendesk", "10:50", True)],
     ),
+    "dead": (
+        "select source, tickets, to_char(last_at, 'HH24:MI') from ops_dead_v1",
+        [("zammad", 1, "11:41")],
+    ),
     "backlog": ("select queue, waiting, in_work, round(oldest_s) from ops_backlog_v1",
                 [("triage.live", 1, 0, 60)]),
     "time to triage": (
@@ -176,6 +180,22 @@ def test_days_are_counted_once_and_the_day_that_runs_is_counted_by_the_view(
     [(kinds, tickets)] = rows(known, seen)
     assert before == [(4, 4)]
     assert (kinds, tickets) == (5, 5)
+
+
+def test_leases_that_ran_out_are_told_those_that_run_are_not(known: Sessions) -> None:
+    with transaction(known) as session:
+        for change in (
+            "update tickets set state = 'triaging', claimed_until = now() - interval '5 minutes' "
+            "where id in (1, 2)",
+            "update tickets set state = 'triaging', claimed_until = now() + interval '1 minute' "
+            "where id = 3",
+            "update reruns set state = 'triaging', claimed_until = now() - interval '2 minutes'",
+        ):
+            session.execute(text(change))
+
+    assert rows(
+        known, "select queue, expired, round(oldest_s / 60) from ops_leases_v1 order by queue"
+    ) == [("triage.live", 2, 5), ("triage.replay", 1, 2)]
 
 
 @pytest.fixture

@@ -48,7 +48,15 @@ def test_a_service_that_works_is_healthy(triage: Triage, healthy: Sessions) -> N
         ("update deliveries set received_at = now() - interval '2 days'",
          "generic has sent nothing for 48 h"),
         ("update tickets set state = 'needs_human'; update attempts set outcome = 'lost'",
-         "1 tickets of the last 24 h died"),
+         "1 tickets are dead"),
+        ("update tickets set received_at = now() - interval '3 days', state = 'needs_human'; "
+         "update attempts set outcome = 'crashed'", "1 tickets are dead"),
+        ("update tickets set state = 'triaging', claimed_by = 'gone', "
+         "claimed_until = now() - interval '11 minutes'",
+         "1 tickets of triage.live are held by workers that are gone"),
+        ("insert into writebacks (ticket_id, reply_id, source, state, created_at) "
+         "select ticket_id, id, 'zendesk', 'waiting', now() - interval '4 hours' from replies",
+         "1 replies wait to be written back to zendesk"),
     ],
 )  # fmt: skip
 def test_what_needs_attention_is_said_and_the_exit_code_tells(

@@ -45,10 +45,14 @@ GAUGES = {
         f"select source, silent_s from ops_sources_v1 where source <> '{IMPORT}'",  # noqa: S608
     ),
     "triage_dead_tickets": (
-        "Tickets of the last 24 hours whose last try failed.",
+        "Tickets whose every try failed and that nobody has run again or discarded.",
         "source",
-        "select source, sum(dead) from ops_flow_v2 where hour > now() - interval '24 hours'"
-        " group by source",
+        "select source, tickets from ops_dead_v1",
+    ),
+    "triage_lease_expired_seconds": (
+        "Since the oldest lease ran out that no sweep has taken back.",
+        "queue",
+        "select queue, oldest_s from ops_leases_v1",
     ),
     "triage_writeback_waiting_seconds": (
         "Since the hour of the oldest reply of the last week that waits to be written back.",

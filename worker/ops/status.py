@@ -11,16 +11,25 @@ from worker.tickets.store.workers import GONE_S
 OLD_S = 300.0
 """A ticket that waits longer than this means that the workers do not keep up, or are not there."""
 SILENT_S = 86_400.0
+UNSWEPT_S = 600.0
+"""A lease that ran out is taken back within a minute or two, unless nothing sweeps."""
+UNWRITTEN_S = 7_200.0
+"""A reply that waits longer to be written back is held up by more than a busy helpdesk."""
 IMPORT = "import"
 """The source of what `triage enqueue` brings: it is silent for good reason."""
 
 PARTS = {
     "queues": "select queue, waiting, in_work, oldest_s from ops_backlog_v2 order by queue",
     "workers": "select name, profile, queues, places, seen_s from ops_workers_v1 order by name",
+    "leases": "select queue, expired, oldest_s from ops_leases_v1 order by queue",
     "sources": "select source, last_event_at, silent_s from ops_sources_v1 order by source",
     "write_back": "select source, sum(done)::bigint as done, sum(skipped)::bigint as skipped,"
     " sum(failed)::bigint as failed, sum(waiting)::bigint as waiting from ops_writebacks_v1"
     " where hour > now() - interval '24 hours' group by source order by source",
+    "unwritten": "select source, sum(waiting)::bigint as waiting,"
+    " extract(epoch from now() - min(hour))::float as oldest_s from ops_writebacks_v1"
+    " where waiting > 0 and hour > now() - interval '7 days' group by source order by source",
+    "dead": "select source, tickets, last_at from ops_dead_v1 order by source",
     "last_24h": "select source, sum(received)::bigint as received, sum(replied)::bigint as replied,"
     " sum(needs_human)::bigint as needs_human, sum(in_flight)::bigint as in_flight,"
     " sum(dead)::bigint as dead from ops_flow_v2 where hour > now() - interval '24 hours'"
@@ -39,6 +48,17 @@ def status(session: Session) -> dict[str, Any]:
 
 def problems(found: Mapping[str, Any]) -> Iterator[str]:
     """What needs attention, each with what to do about it."""
+    yield from problems_of_queues(found)
+    for source in found["sources"]:
+        if source["silent_s"] > SILENT_S and source["source"] != IMPORT:
+            hours = source["silent_s"] / 3600
+            yield f"{source['source']} has sent nothing for {hours:,.0f} h: is its webhook on?"
+    if dead := sum(source["tickets"] for source in found["dead"]):
+        yield f"{dead:,} tickets are dead, each try on them failed: see `triage dead list`"
+    yield from problems_of_write_back(found)
+
+
+def problems_of_queues(found: Mapping[str, Any]) -> Iterator[str]:
     present = [worker for worker in found["workers"] if worker["seen_s"] < GONE_S]
     if not present:
         yield "no worker takes tickets: start one with `triage worker`, or look at its log"
@@ -51,14 +71,23 @@ def problems(found: Mapping[str, Any]) -> Iterator[str]:
                 f"the oldest ticket of {queue['queue']} has waited {queue['oldest_s']:,.0f} s: "
                 "start more workers, or see what holds these up"
             )
-    for source in found["sources"]:
-        if source["silent_s"] > SILENT_S and source["source"] != IMPORT:
-            hours = source["silent_s"] / 3600
-            yield f"{source['source']} has sent nothing for {hours:,.0f} h: is its webhook on?"
-    if dead := sum(source["dead"] for source in found["last_24h"]):
-        yield f"{dead:,} tickets of the last 24 h died: see `triage dead list`"
+    for queue in found["leases"]:
+        if queue["oldest_s"] > UNSWEPT_S:
+            yield (
+                f"{queue['expired']:,} tickets of {queue['queue']} are held by workers that are "
+                "gone: does `triage sweep` run?"
+            )
+
+
+def problems_of_write_back(found: Mapping[str, Any]) -> Iterator[str]:
     if failed := sum(source["failed"] for source in found["write_back"]):
         yield (
             f"{failed:,} replies of the last 24 h could not be written back: see "
             "`triage writeback list --state failed`"
         )
+    for source in found["unwritten"]:
+        if source["oldest_s"] > UNWRITTEN_S:
+            yield (
+                f"{source['waiting']:,} replies wait to be written back to {source['source']}: see "
+                "`triage writeback list --state waiting`"
+            )

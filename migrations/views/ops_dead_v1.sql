@@ -1,0 +1,10 @@
+-- Tickets that are dead now, whenever they came: each try failed, and nobody has run them again or discarded them.
+create view ops_dead_v1 as
+select
+    tickets.source,
+    count(*) as tickets,
+    max(attempts.finished_at) as last_at
+from attempts -- those that failed are few and have an index
+inner join tickets on tickets.id = attempts.ticket_id and tickets.attempt_id = attempts.id
+where attempts.outcome in ('retry', 'crashed', 'lost') and tickets.state = 'needs_human'
+group by tickets.source;
