@@ -3,6 +3,7 @@
 import csv
 import json
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ from worker.gateway.webhooks import Intake
 from worker.settings import load_settings
 from worker.tickets import read, store
 from worker.tickets.rows import Act, Attempt, Correction, Reply, Ticket
-from worker.tickets.states import State
+from worker.tickets.states import Outcome, State
 
 Receive = Callable[..., int]
 MakeRuntime = Callable[..., Runtime]
@@ -330,6 +331,7 @@ select string_agg(everything, ' ') from (
     union all select corrections::text from corrections
     union all select deliveries::text from deliveries
     union all select audit::text from audit
+    union all select writebacks::text from writebacks
 ) as all_rows
 """
 
@@ -345,6 +347,12 @@ def test_a_person_is_erased_everywhere_counts_stay_and_there_is_a_receipt(
         triage_one(ticket_id, runtime(ScriptedEngine(lambda _: written(reply=reply))))
     triage("correct", of_her, "category=returns", "summary=Kunigunde paid twice", "--by", "Ana",
            "--note", "Kunigunde called")  # fmt: skip
+    with transaction(sessions) as session:
+        session.execute(text(
+            "insert into writebacks (ticket_id, reply_id, source, state, reason) select ticket_id,"
+            " id, 'generic', 'failed', '422: kunigunde@example.org is suspended' from replies"
+            " where ticket_id = :hers"
+        ), {"hers": of_her})  # fmt: skip
 
     asked = triage("erase", "--requester", "kunigunde@example.org", "--by", "Ana", input="n\n")
     done = triage("erase", "--requester", "kunigunde@example.org", "--yes", "--by", "Ana")
@@ -390,6 +398,43 @@ def test_a_worker_that_finishes_an_erased_ticket_brings_no_text_back(
     with transaction(sessions) as session:
         assert session.scalars(select(Attempt.raw_output)).all() == [None]
         assert session.scalars(select(Reply)).all() == []
+
+
+def test_a_worker_that_lost_its_ticket_and_tells_of_it_during_an_erasure_brings_no_text_back(
+    sessions: Sessions, receive: Receive
+) -> None:
+    ticket_id = receive(requester="a@example.org")
+    with transaction(sessions) as session:
+        claim = store.claim(session, ticket_id, worker="slow", lease_s=-1)
+    with transaction(sessions) as session:
+        store.free_expired(session, max_crashes=5)
+    result = store.Result(Outcome.REPLIED, None, attempt={"raw_output": "quotes secret text"})
+
+    def tell() -> None:
+        with transaction(sessions) as session:
+            store.record(session, claim, result)
+
+    with ThreadPoolExecutor() as late, transaction(sessions) as session:
+        store.erase(session, store.of_requester("a@example.org"))
+        told = late.submit(tell)
+        wait([told], timeout=0.5)
+        session.commit()
+        told.result(timeout=10)
+
+    with transaction(sessions) as session:
+        [attempt] = session.scalars(select(Attempt))
+    assert (attempt.outcome, attempt.raw_output) == (Outcome.SUPERSEDED, None)
+
+
+def test_a_dead_ticket_that_was_erased_is_not_run_again(
+    sessions: Sessions, triage: Triage, dead: int
+) -> None:
+    with transaction(sessions) as session:
+        store.erase(session, Ticket.id == dead)
+
+    assert triage("dead", "retry", "--all", "--by", "Ana").exit_code == 3
+    assert ticket(sessions, dead).state == State.NEEDS_HUMAN
+    assert rows(sessions, "select * from ops_dead_v1") == []
 
 
 def test_purging_takes_the_text_of_old_tickets_that_are_done(

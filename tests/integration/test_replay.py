@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -733,6 +734,23 @@ def test_an_erased_ticket_leaves_its_replays_too(
     with transaction(sessions) as session:
         assert set(session.scalars(select(Attempt.raw_output))) == {None}
         assert session.scalars(select(Reply.reply)).all() == ["(erased)"]
+
+
+def test_a_replay_that_begins_while_a_ticket_is_erased_has_not_read_it(
+    sessions: Sessions, receive: Receive, runtime: MakeRuntime
+) -> None:
+    triage_one(receive(requester="a@example.org"), runtime())
+    serve(sessions)
+
+    with ThreadPoolExecutor() as meanwhile, transaction(sessions) as session:
+        store.erase(session, store.of_requester("a@example.org"))
+        begun = meanwhile.submit(begin, sessions)
+        wait([begun], timeout=0.5)
+        session.commit()
+        begun.result(timeout=10)
+
+    with transaction(sessions) as session:
+        assert session.scalars(select(Rerun)).all() == []
 
 
 def test_a_plan_tells_what_a_run_would_do_and_changes_nothing(

@@ -28,6 +28,7 @@ from worker.helpdesk.twins import SETTINGS, TOKEN, TWINS, Twin, TwinTicket
 from worker.ops.metrics import GAUGES
 from worker.settings import HelpdeskApi
 from worker.tickets import store
+from worker.tickets.rows import Ticket
 from worker.tickets.states import Queue
 
 Runtimes = Callable[..., Runtime]
@@ -125,6 +126,22 @@ def test_a_worker_that_dies_between_writing_and_noting_it_doubles_nothing(
     assert len(notes(ticket)) == 1
     assert ticket.said[-1].public is public
     assert ledger(sessions) == [("done", 2, None)]
+
+
+def test_an_erased_reply_is_not_written_back_and_a_try_under_way_notes_nothing(
+    sessions: Sessions, twin: Twin, way: Way, replied: Replied
+) -> None:
+    replied()
+    replied()
+    with transaction(sessions) as session:
+        job = store.take_write_back(session, "zendesk", lease_s=60)
+        assert job is not None
+        store.erase(session, Ticket.id.is_not(None))
+        store.put_off_write_back(session, job, reason="Kunigunde …", wait_s=1, most_attempts=9)
+
+    assert WriteBack(sessions, "zendesk", way).once() is None
+
+    assert ledger(sessions) == [("skipped", 2, "erased"), ("skipped", 1, "erased")]
 
 
 def died(*_: object, **__: object) -> None:

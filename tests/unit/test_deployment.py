@@ -76,6 +76,12 @@ def test_a_service_of_ours_runs_without_rights(name: str) -> None:
     assert service["security_opt"] == ["no-new-privileges:true"]
 
 
+def test_no_log_fills_the_disk() -> None:
+    for service in compose()["services"].values():
+        if service.get("restart") == "unless-stopped":
+            assert service["logging"]["options"]["max-file"] == "5"
+
+
 def test_a_worker_has_time_to_finish_what_it_works_on() -> None:
     drain_s = Settings.model_fields["drain_s"].default
     grace_s = float(compose()["services"]["worker"]["stop_grace_period"].removesuffix("s"))

@@ -363,3 +363,13 @@ def test_glpi_is_asked_for_what_is_new_in_its_own_zone(hours: int) -> None:
     ticket.created_at += timedelta(hours=hours)  # as its clock says, without a zone
 
     assert len(list(outlet_of(twin).recent(datetime.now(UTC) - timedelta(minutes=5)))) == 1
+
+
+def test_who_wrote_what_glpi_was_asked_for_can_be_erased_by_number() -> None:
+    twin = TWINS["glpi"]()
+    twin.customer_writes("Doppelt abgebucht")
+    now = datetime.now(UTC)
+
+    [found] = outlet_of(twin).recent(now - timedelta(hours=1))
+
+    assert helpdesk.read(HELPDESKS["glpi"], found, Webhook(b"", {}, now)).requester == "1"

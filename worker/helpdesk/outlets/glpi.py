@@ -81,7 +81,8 @@ class GlpiOutlet:
             )
             for ticket in found:
                 if ticket["date"] >= f"{earliest:%Y-%m-%d %H:%M:%S}":
-                    yield {"event": "new", "item": ticket}
+                    writer = {"id": ticket["users_id_recipient"]}  # a webhook has name and id
+                    yield {"event": "new", "item": {**ticket, "user_recipient": writer}}
             if len(found) < PAGE:
                 return
             start += PAGE

@@ -69,8 +69,8 @@ def lose_attempts(session: Session, which: ColumnElement[bool], *, reason: str) 
 
 
 def without_erased(session: Session, claim: Claim, columns: dict[str, Any]) -> dict[str, Any]:
-    """What a worker wrote whose ticket was erased meanwhile, without the text."""
+    """What a worker wrote whose ticket was erased meanwhile, or is just now, without the text."""
     erased_at = session.execute(
-        select(Ticket.erased_at).where(Ticket.id == claim.ticket_id)
+        select(Ticket.erased_at).where(Ticket.id == claim.ticket_id).with_for_update(read=True)
     ).scalar()
     return {**columns, "raw_output": None} if erased_at and columns else columns

@@ -88,12 +88,14 @@ def discard(
 
 
 def dead() -> tuple[Any, ...]:
-    """A dead letter: a person has it because the last try failed, not because of an answer."""
+    """A dead letter: a person has it because the last try failed, not because of an answer; one
+    that was erased has nothing left to try.
+    """
     last_try_failed = exists().where(
         Attempt.id == Ticket.attempt_id,
         Attempt.outcome.in_([Outcome.RETRY, Outcome.CRASHED, Outcome.LOST]),
     )
-    return (Ticket.state == State.NEEDS_HUMAN, last_try_failed)
+    return (Ticket.state == State.NEEDS_HUMAN, Ticket.erased_at.is_(None), last_try_failed)
 
 
 def act(

@@ -1,9 +1,9 @@
 """Removes what people wrote, and keeps what is counted.
 
 Erasing takes subject, text, requester, raw outputs, replies, summaries, entities, what findings
-quote, and notes (the audit's too); ids, times, labels, states and token counts stay. The key that
-tells an edited message from a repeat is a hash and stays too, so that a helpdesk's repeat does not
-bring the text back.
+quote, what helpdesks answered to write-backs, and notes (the audit's too); ids, times, labels,
+states and token counts stay. The key that tells an edited message from a repeat is a hash and stays
+too, so that a helpdesk's repeat does not bring the text back.
 """
 
 from datetime import timedelta
@@ -12,13 +12,14 @@ from typing import Any
 from sqlalchemy import ColumnElement, case, exists, func, or_, select, text, true, update
 from sqlalchemy.orm import Session, aliased
 
-from worker.tickets.rows import Act, Attempt, Correction, Finding, Reply, Rerun, Ticket
+from worker.tickets.rows import Act, Attempt, Correction, Finding, Reply, Rerun, Ticket, Writeback
 from worker.tickets.states import FINAL, State
 from worker.tickets.store.among import among
 from worker.tickets.store.attempts import lose_attempts
 from worker.tickets.store.newer import was_message
 
 ERASED = "(erased)"
+ERASING_LOCK = 0x6572_6173  # "eras": nothing begins to read texts again while some are erased
 TEXTS = ("summary", "reply")
 """Fields of a correction that hold text; the others are labels."""
 
@@ -29,6 +30,7 @@ def erase(session: Session, which: ColumnElement[bool]) -> dict[str, int]:
     One that waits or is in work is ended as ignored: a worker that holds it has lost its claim.
     """
     session.execute(text("set local statement_timeout = 0"))  # years of tickets may take a minute
+    no_erasing(session)
     ids = session.scalars(
         select(Ticket.id)
         .where(which, Ticket.erased_at.is_(None))
@@ -55,6 +57,9 @@ def erase(session: Session, which: ColumnElement[bool]) -> dict[str, int]:
     }  # fmt: skip
     session.execute(update(Act).where(among(Act.ticket_id, ids)).values(reason=None))
     session.execute(
+        update(Writeback).where(among(Writeback.ticket_id, ids)).values(erased_write_back())
+    )
+    session.execute(
         update(Ticket)
         .where(among(Ticket.id, ids))
         .values(subject="", body="", cut="", requester=None, erased_at=func.now())
@@ -70,6 +75,22 @@ def erased_correction() -> dict[Any, Any]:
         Correction.value: case((is_text, ERASED), else_=Correction.value),
         Correction.model_value: case((is_text, ERASED), else_=Correction.model_value),
     }
+
+
+def erased_write_back() -> dict[Any, Any]:
+    """One that waits ends; a try that is under way has lost it."""
+    waits = Writeback.state == "waiting"
+    return {
+        Writeback.reason: case((waits, "erased"), else_=None),
+        Writeback.attempts: case((waits, Writeback.attempts + 1), else_=Writeback.attempts),
+        Writeback.ended_at: case((waits, func.now()), else_=Writeback.ended_at),
+        Writeback.state: case((waits, "skipped"), else_=Writeback.state),
+    }
+
+
+def no_erasing(session: Session) -> None:
+    """Wait until nothing is being erased, and keep it so until this transaction ends."""
+    session.execute(select(func.pg_advisory_xact_lock(ERASING_LOCK)))
 
 
 def changed(session: Session, statement: Any) -> int:
