@@ -14,8 +14,9 @@ from typing import Any
 
 from tests.tekken import write_tokenizer
 from worker.engine.machine import this_machine
-from worker.engine.memory import Plan, Precision, Shape, known_shapes
+from worker.engine.memory import Plan, Precision
 from worker.engine.profiles import DIRECTORY, NVIDIA_DRIVER, REPOSITORY
+from worker.engine.shape import Shape, known_shapes
 from worker.settings import load_settings
 
 PRODUCTION, NEMO = "nemo-awq-32k", "Mistral Nemo 12B"

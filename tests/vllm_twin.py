@@ -10,16 +10,17 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from weakref import WeakSet
 
+from worker.engine.contract import PROBE, PROBED
 from worker.engine.profiles import load_profile
 from worker.engine.tokens import PromptEncoder
 
 HANG_UP = 0
 """In place of a status: the connection is closed without an answer."""
-IDS = PromptEncoder(load_profile("demo").model_path).encode_text("yes")
+ENCODER = PromptEncoder(load_profile("demo").model_path)
 
 
-def completion(finish_reason: str = "stop") -> dict[str, Any]:
-    names = [f"token_id:{one}" for one in IDS]
+def completion(finish_reason: str = "stop", *, text: str = "yes") -> dict[str, Any]:
+    names = [f"token_id:{one}" for one in ENCODER.encode_text(text)]
     told = {
         "tokens": names,
         "token_logprobs": [-0.1] * len(names),
@@ -34,7 +35,8 @@ def completion(finish_reason: str = "stop") -> dict[str, Any]:
 @dataclass
 class VllmTwin:
     """`model` is its name there, `root` what it was loaded from. `answer` is asked for each
-    completion and gives status and body; while `is_well` is false `/health` says 503.
+    completion and gives status and body, `probed` for what the grammar of a probe leaves no choice
+    in, which is not among what was `asked`; while `is_well` is false `/health` says 503.
     """
 
     model: str = "demo"
@@ -45,6 +47,7 @@ class VllmTwin:
     port: int = 0
     is_well: bool = True
     answer: Callable[[], tuple[int, dict[str, Any]]] = lambda: (200, completion())
+    probed: Callable[[], tuple[int, Any]] = lambda: (200, completion(text=PROBED))
     asked: list[dict[str, Any]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -84,7 +87,11 @@ def handler_of(twin: VllmTwin) -> type[BaseHTTPRequestHandler]:
             self._say(*twin.get(self.path, self.headers.get("Authorization", "")))
 
         def do_POST(self) -> None:
-            twin.asked.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            if body["priority"] == PROBE.priority:
+                self._say(*twin.probed())
+                return
+            twin.asked.append(body)
             status, body = twin.answer()
             if status == HANG_UP:
                 self.close_connection = True

@@ -12,6 +12,7 @@
     │   ├── EngineUnavailable     the engine is down or stopping; the ticket has no part in it
     │   ├── EngineCrashed         the engine died while it worked on this ticket, and others
     │   ├── AnswerLost            the engine lives, but this answer did not arrive
+    │   │   └── AnotherApi        what arrived is not what an engine says
     │   ├── DeadlineExceeded      the engine took longer than the ticket may wait
     │   └── DeskUnknown           this worker cannot make the desk that a replay wants
     ├── OutletError               a helpdesk's API did not take what we wrote back
@@ -90,6 +91,10 @@ class EngineCrashed(Retryable):
 
 class AnswerLost(Retryable):
     """The engine lives, but its answer did not arrive, or it gave up on this one."""
+
+
+class AnotherApi(AnswerLost):
+    """A server sent something that is no answer of the engine's."""
 
 
 class DeadlineExceeded(Retryable):

@@ -21,8 +21,8 @@ from worker import metrics
 from worker.engine import arguments
 from worker.engine.arguments import refused_words, unknown_arguments
 from worker.engine.contract import Prompt, Request
-from worker.engine.memory import Shape
 from worker.engine.profiles import load_profile, profile_names
+from worker.engine.shape import Shape
 from worker.engine.supervised import SupervisedEngine
 from worker.engine.vllm_engine import VllmEngine
 from worker.errors import DeadlineExceeded, EngineCrashed
@@ -180,7 +180,7 @@ def test_an_engine_started_again_has_a_processor_that_its_worker_leaves_alone(
 
 WORKER = """
 import time
-from worker.engine.memory import Shape
+from worker.engine.shape import Shape
 from worker.engine.profiles import load_profile, profile_names
 from worker.engine.vllm_engine import VllmEngine
 if __name__ == "__main__":

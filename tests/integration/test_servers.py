@@ -190,6 +190,80 @@ def test_a_server_that_fails_fast_does_not_get_most_of_the_tickets(
     assert found.count(False) <= (0 if status == 400 else 8)
 
 
+def told_as_text() -> dict[str, Any]:
+    answer = completion()
+    answer["choices"][0]["logprobs"]["tokens"] = ["yes"]
+    return answer
+
+
+def told_of_nothing() -> dict[str, Any]:
+    answer = completion()
+    answer["choices"][0]["logprobs"] = None
+    return answer
+
+
+NO_ANSWERS = [{"answer": "hello"}, [], {"choices": []}, told_as_text(), told_of_nothing()]
+
+
+@pytest.mark.parametrize("body", NO_ANSWERS)
+def test_a_server_that_answers_as_no_vllm_does_is_refused_before_any_ticket(
+    start: Starts, body: Any
+) -> None:
+    twin = start(probed=lambda: (200, body))
+    settings = load_settings(profile="demo", servers=twin.url)
+
+    with pytest.raises(
+        SettingsError, match=r"as no vLLM does .*: start there what .triage profile"
+    ):
+        start_engine(settings, make_desk(settings))
+
+    assert twin.asked == []
+
+
+@pytest.mark.parametrize("body", NO_ANSWERS)
+def test_an_answer_that_is_none_of_vllms_is_lost(start: Starts, drive: Drives, body: Any) -> None:
+    engine = drive(start(answer=lambda: (200, body)))
+
+    with pytest.raises(AnswerLost, match="as no vLLM does"):
+        ask(engine)
+
+
+def test_a_server_that_minds_no_grammar_is_refused(start: Starts, drive: Drives) -> None:
+    twin = start(version="0.9.0", probed=lambda: (200, completion(text="Gladly!")))
+
+    with pytest.raises(SettingsError, match=r"does not allow \(vLLM 0\.9\.0\)"):
+        drive(twin)
+
+
+def test_a_server_that_takes_no_such_request_is_refused(start: Starts, drive: Drives) -> None:
+    twin = start(probed=lambda: (400, {"error": "extra fields are not permitted"}))
+
+    with pytest.raises(SettingsError, match="extra fields are not permitted"):
+        drive(twin)
+
+
+def test_a_server_that_comes_later_and_minds_no_grammar_gets_nothing(
+    start: Starts, drive: Drives, capsys: pytest.CaptureFixture[str]
+) -> None:
+    twin = start()
+    engine = drive(twin)
+
+    twin.is_well, twin.probed = False, lambda: (200, completion(text="Gladly!"))
+    wait_for(lambda: not engine.is_alive(), "it to be missed")
+    twin.is_well = True
+
+    wait_for(lambda: "does not allow" in "".join(capsys.readouterr()), "the log's line")
+    assert not engine.is_alive()
+
+
+def test_an_address_may_be_given_as_for_other_clients(start: Starts) -> None:
+    twin = start()
+    engine = ServerEngine(PROFILE, [f"{twin.url}/v1/"])
+
+    assert answers(engine)
+    engine.stop()
+
+
 def test_what_only_one_server_could_take_and_refuses_is_refused(
     start: Starts, drive: Drives
 ) -> None:

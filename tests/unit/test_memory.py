@@ -9,8 +9,9 @@ from typer.testing import CliRunner
 from tests.conftest import REPOSITORY
 from worker.cli.main import app
 from worker.engine.arguments import serve_command
-from worker.engine.memory import Plan, Precision, Shape, known_shapes, shape_of
+from worker.engine.memory import Plan, Precision
 from worker.engine.profiles import load_profile, profile_names
+from worker.engine.shape import Shape, known_shapes, shape_of
 from worker.errors import SettingsError
 
 NEMO = known_shapes()["nemo-12b"]
@@ -138,7 +139,97 @@ def test_the_plan_names_the_profiles_that_fit_the_card() -> None:
 
     found = json.loads(said)
     assert (code, found["fits"]) == (0, True)
-    assert found["profiles"] == ["nemo-awq-128k", "nemo-awq-32k", "nemo-awq-32k-hopper"]
+    assert found["profile"] == "nemo-awq-32k"
+    assert found["profiles"] == ["nemo-awq-32k", "nemo-awq-32k-hopper", "nemo-awq-128k"]
+
+
+NEMOS = {
+    "model_type": "mistral", "num_hidden_layers": 40, "hidden_size": 5120,
+    "intermediate_size": 14336, "num_attention_heads": 32, "num_key_value_heads": 8,
+    "head_dim": 128, "vocab_size": 131072, "max_position_embeddings": 1024000,
+}  # fmt: skip
+
+
+def planned(folder: Path, *words: str, **changes: object) -> tuple[int, str]:
+    """A plan for a `config.json` of Nemo's with these changes."""
+    (folder / "config.json").write_text(json.dumps({**NEMOS, **changes}))
+    return run("plan", str(folder / "config.json"), *words)
+
+
+def test_a_config_json_finds_the_profiles_of_its_model(tmp_path: Path) -> None:
+    assert "Take the profile nemo-awq-32k or" in planned(tmp_path)[1]
+
+
+def test_a_name_alone_finds_no_profile(tmp_path: Path) -> None:
+    (toy := tmp_path / "nemo-12b").mkdir()
+
+    assert "No profile is for nemo-12b on such a card" in planned(toy, num_hidden_layers=2)[1]
+
+
+def test_profiles_that_do_what_is_asked_come_first() -> None:
+    _, four = run("plan", "nemo-12b", "--context", "131072", "--sequences", "4")
+    _, many = run("plan", "nemo-12b", "--context", "8192", "--sequences", "64")
+
+    assert "Take the profile nemo-awq-128k. Others" in four
+    assert "No profile for this card has 8,192 tokens × 64 at once; there are nemo-awq-128k" in many
+
+
+def test_a_profile_takes_no_more_than_its_own_share_of_the_card() -> None:
+    asked = ("plan", "nemo-12b", "--card", "26.1", "--share", "1", "--json")
+
+    assert "nemo-fp8-128k" not in json.loads(run(*asked)[1])["profiles"]
+
+
+def test_weights_are_counted_as_they_are_kept(tmp_path: Path) -> None:
+    code, said = planned(tmp_path, "--json", quantization_config={"quant_method": "fp8"})
+
+    assert (code, json.loads(said)["weights_gb"]) == (0, 12.25)
+
+
+def test_weights_that_are_kept_in_another_way_want_a_precision(tmp_path: Path) -> None:
+    of_gptq = {"quantization_config": {"quant_method": "gptq"}}
+    (tmp_path / "config.json").write_text(json.dumps({**NEMOS, **of_gptq}))
+
+    with pytest.raises(SettingsError, match="kept as gptq: name a --precision"):
+        CliRunner().invoke(app, ["plan", str(tmp_path)], catch_exceptions=False)
+
+
+def test_no_plan_goes_beyond_the_models_context(tmp_path: Path) -> None:
+    code, said = run("plan", "nemo-12b", "--context", "200000")
+    short = planned(tmp_path, max_position_embeddings=8192)
+
+    assert code == 4
+    assert "knows contexts of 131,072 tokens at most: --context 131072." in said
+    assert (short[0], "8,192 tokens × 81,920" in short[1]) == (0, True)
+
+
+@pytest.mark.parametrize("name", ["num_attention_heads", "num_hidden_layers", "vocab_size"])
+@pytest.mark.parametrize("wrong", [0, -2, "many", [], float("inf")])
+def test_a_size_that_is_none_is_refused(tmp_path: Path, name: str, wrong: object) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({**NEMOS, name: wrong}))
+
+    with pytest.raises(SettingsError, match=r"not the config\.json of such a model"):
+        shape_of(str(tmp_path))
+
+
+@pytest.mark.parametrize("content", [b"[]", b"null", b"\xff\xfe", b"{"])
+def test_a_file_that_is_no_config_json_is_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "config.json").write_bytes(content)
+
+    with pytest.raises(SettingsError, match=r"config\.json"):
+        shape_of(str(tmp_path))
+
+
+def test_a_family_that_is_counted_otherwise_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({**NEMOS, "model_type": "gemma2"}))
+
+    with pytest.raises(SettingsError, match="model_type is gemma2"):
+        shape_of(str(tmp_path))
+
+
+@pytest.mark.parametrize("card", ["inf", "nan", "0"])
+def test_a_card_that_is_none_is_refused(card: str) -> None:
+    assert run("plan", "nemo-12b", "--card", card)[0] == 2
 
 
 def test_a_plan_that_does_not_fit_says_by_how_much_and_exits_4() -> None:

@@ -41,6 +41,13 @@ class Request:
     labels: int = 0
 
 
+PROBED = "."
+PROBE = Request(
+    Prompt("Are you there?", ""), 'root ::= "."', 1, temperature=0.0, seed=0, priority=-1
+)
+"""What every engine answers at once, and in one way: `PROBED`."""
+
+
 @dataclass(frozen=True, slots=True)
 class Token:
     """One output token: its text and its log-probability among the tokens the grammar allowed.

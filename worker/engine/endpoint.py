@@ -93,8 +93,12 @@ class Endpoint:
         except (httpx.HTTPError, RuntimeError):
             return False
 
-    def look(self, profile: Profile) -> None:
-        """Ask what it serves; from then on it gets requests.
+    def welcome(self, served: Served) -> None:
+        """From now on it gets requests."""
+        self.served, self.is_up, self.refused = served, True, ""
+
+    def look(self, profile: Profile) -> Served:
+        """Ask what it serves.
 
         Raises:
             EngineUnavailable: it does not answer.
@@ -129,7 +133,7 @@ class Endpoint:
             )
         if found.context < profile.max_model_len:
             log.warning("server_has_less_context", url=self.url, tokens=found.context)
-        self.served, self.is_up, self.refused = found, True, ""
+        return found
 
     def _note(self, event: str, info: dict[str, Any]) -> None:
         """httpx tells what becomes of a request; here, over which connection it goes."""

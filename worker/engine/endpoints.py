@@ -5,7 +5,7 @@ Knows nothing of prompts and answers.
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -37,16 +37,24 @@ request meets one that has just been closed."""
 class Endpoints:
     """Hands out the endpoint with the fewest requests. Safe to share between threads."""
 
-    def __init__(self, profile: Profile, urls: Sequence[str], *, key: str) -> None:
-        """
+    def __init__(
+        self,
+        profile: Profile,
+        urls: Sequence[str],
+        *,
+        key: str,
+        try_out: Callable[[Endpoint, Served], None],
+    ) -> None:
+        """`try_out` asks one something before it is asked for tickets, and raises as `look` does.
+
         Raises:
             SettingsError: one of them is not what the profile needs.
             EngineUnavailable: none of them answers.
         """
         headers = {"Authorization": f"Bearer {key}"} if key else {}
-        self._profile = profile
+        self._profile, self._try_out = profile, try_out
         self._all = [
-            Endpoint(httpx.Client(base_url=url.rstrip("/"), limits=LIMITS, headers=headers))
+            Endpoint(httpx.Client(base_url=root_of(url), limits=LIMITS, headers=headers))
             for url in urls
         ]
         self._lock, self._is_closing = threading.Lock(), threading.Event()
@@ -102,13 +110,18 @@ class Endpoints:
         silent: list[EngineUnavailable] = []
         for endpoint in self._all:
             try:
-                endpoint.look(self._profile)
+                self._look(endpoint)
             except EngineUnavailable as error:
                 log.warning("server_down", url=endpoint.url)
                 silent.append(error)
         if len(silent) == len(self._all):
             raise silent[0]
         return next(one.served.version for one in self._all if one.served)
+
+    def _look(self, endpoint: Endpoint) -> None:
+        served = endpoint.look(self._profile)
+        self._try_out(endpoint, served)
+        endpoint.welcome(served)
 
     def _watch(self) -> None:
         """Notice servers that go, and those that come, which may be others than before."""
@@ -128,7 +141,7 @@ class Endpoints:
 
     def _welcome(self, endpoint: Endpoint) -> None:
         try:
-            endpoint.look(self._profile)
+            self._look(endpoint)
         except EngineUnavailable:
             return
         except SettingsError as error:
@@ -137,3 +150,8 @@ class Endpoints:
                 log.error("server_refused", reason=endpoint.refused)  # noqa: TRY400  # no bug of ours
         else:
             log.warning("server_up", url=endpoint.url)
+
+
+def root_of(url: str) -> str:
+    """A server's address, also if it was given as clients of OpenAI's API want it."""
+    return url.rstrip("/").removesuffix("/v1")

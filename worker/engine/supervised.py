@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 
 from worker import logs, metrics
-from worker.engine.contract import Engine, Generation, Identity, Prompt, Request
+from worker.engine.contract import PROBE, Engine, Generation, Identity, Request
 from worker.errors import (
     DeadlineExceeded,
     EngineCrashed,
@@ -25,14 +25,6 @@ HEALTHY_S = 300.0
 PROBE_S = 10.0
 STOP_S = 5.0
 """So long stopping waits for an engine that is just being started, which may take minutes."""
-PROBE = Request(
-    prompt=Prompt("Are you there?", ""),
-    grammar='root ::= "."',
-    max_tokens=1,
-    temperature=0.0,
-    seed=0,
-    priority=-1,
-)
 
 
 class SupervisedEngine:

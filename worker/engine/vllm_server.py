@@ -7,43 +7,36 @@ the fewest requests of ours gets the next.
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import httpx
 
 from worker import logs
-from worker.engine.alternatives import ALTERNATIVES
-from worker.engine.contract import Generation, Identity, Request, Token
-from worker.engine.endpoint import Endpoint
+from worker.engine.completions import PATH, body_of, read
+from worker.engine.contract import PROBE, PROBED, Generation, Request
+from worker.engine.endpoint import Endpoint, Served
 from worker.engine.endpoints import Endpoints
-from worker.engine.finished import identity, refuse_unfinished
+from worker.engine.finished import identity
 from worker.engine.profiles import Profile
 from worker.engine.tokens import PromptEncoder
-from worker.engine.told import token
 from worker.errors import (
+    AnotherApi,
     AnswerLost,
     DeadlineExceeded,
     EngineCrashed,
     EngineUnavailable,
     PromptTooLong,
     RequestRefused,
+    Retryable,
+    SettingsError,
 )
 
 log = logs.get(__name__)
 
-AS_IDS = "token_id:"
-"""How the server writes a token when it is asked for ids: texts of two tokens may be the same."""
 CONNECT_S = 5.0
-PLAIN_SAMPLING = {
-    "top_p": 1.0,
-    "top_k": 0,
-    "min_p": 0.0,
-    "repetition_penalty": 1.0,
-    "presence_penalty": 0.0,
-    "frequency_penalty": 0.0,
-}
-"""As an engine in the worker samples; a server takes the model's `generation_config.json` else."""
+PROBE_S = 30.0
+"""A busy server begins nothing new before one of its sequences ends."""
 ANOTHER = {401, 403, 404}
 """It does not know our key, or this model: another server has come to this address."""
 NOBODY_THERE = 503
@@ -66,11 +59,11 @@ class ServerEngine:
         self._encoder = PromptEncoder(
             profile.model_path, revision=profile.revision, shape=profile.prompt_shape
         )
-        self._endpoints = Endpoints(profile, urls, key=key)
+        self._is_stopping = threading.Event()
+        self._endpoints = Endpoints(profile, urls, key=key, try_out=self._try_out)
         self.identity = identity(
             profile, version=f"{self._endpoints.version} (server)", hardware=", ".join(urls)
         )
-        self._is_stopping = threading.Event()
 
     def generate(self, request: Request, *, deadline_s: float) -> Generation:
         ids = self._encoder.encode(request.prompt)
@@ -87,15 +80,43 @@ class ServerEngine:
             room = min(self.profile.max_model_len, served.context) - request.max_tokens
             if len(ids) > room:
                 raise PromptTooLong(self.profile.name, tokens=len(ids), room=room)
-            body = {"model": served.model, **body_of(ids, request)}
-            answer = self._post(endpoint, body, deadline_s)
-        return self._generation(
-            answer,
-            engine_ms=int((time.monotonic() - started) * 1000),
-            identity=identity(
-                self.profile, version=f"{served.version} (server)", hardware=endpoint.url
-            ),
-        )
+            answer = self._post(endpoint, body_of(ids, request, model=served.model), deadline_s)
+            return read(
+                answer,
+                self._encoder,
+                engine_ms=int((time.monotonic() - started) * 1000),
+                identity=identity(
+                    self.profile, version=f"{served.version} (server)", hardware=endpoint.url
+                ),
+            )
+
+    def _try_out(self, endpoint: Endpoint, served: Served) -> None:
+        """Ask for what its grammar leaves no choice in, before a ticket is sent there.
+
+        Raises:
+            EngineUnavailable: it does not answer.
+            SettingsError: it refuses this, tells of it in another way, or minds no grammar.
+        """
+        body = body_of(self._encoder.encode(PROBE.prompt), PROBE, model=served.model)
+        remedy = f"start there what `triage profile command {self.profile.name}` prints"
+        try:
+            said = read(
+                self._post(endpoint, body, PROBE_S),
+                self._encoder,
+                engine_ms=0,
+                identity=identity(self.profile, version=served.version, hardware=endpoint.url),
+            )
+        except RequestRefused as error:
+            raise SettingsError(f"TRIAGE_SERVERS: {endpoint.url}: {error}; {remedy}") from error
+        except AnotherApi as error:
+            raise SettingsError(f"TRIAGE_SERVERS: {error}: {remedy}") from error
+        except Retryable as error:
+            raise EngineUnavailable(f"TRIAGE_SERVERS: {endpoint.url}: {error}") from error
+        if said.text.strip() != PROBED:
+            raise SettingsError(
+                f"TRIAGE_SERVERS: {endpoint.url} writes what the grammar does not allow "
+                f"(vLLM {served.version}): {remedy}, with the vLLM of requirements/"
+            )
 
     def count(self, text: str) -> int:
         return len(self._encoder.encode_text(text))
@@ -119,9 +140,7 @@ class ServerEngine:
                 say.
         """
         try:
-            answer = endpoint.post(
-                "/v1/completions", body, timeout=httpx.Timeout(deadline_s, connect=CONNECT_S)
-            )
+            answer = endpoint.post(PATH, body, timeout=httpx.Timeout(deadline_s, connect=CONNECT_S))
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             kind = AnswerLost if endpoint.still_answers() else EngineUnavailable
             raise kind(f"the server does not answer: {error}") from error
@@ -141,46 +160,6 @@ class ServerEngine:
             raise AnswerLost(f"the server's answer is no JSON: {answer.text[:200]}") from error
         return parsed
 
-    def _generation(
-        self, answer: dict[str, Any], *, engine_ms: int, identity: Identity
-    ) -> Generation:
-        written, usage = answer["choices"][0], answer["usage"]
-        refuse_unfinished(written["finish_reason"])
-        ids = [id_of(one) for one in written["logprobs"]["tokens"]]
-        details = usage.get("prompt_tokens_details") or {}
-        return Generation(
-            text=self._encoder.decode(ids),
-            finish_reason=written["finish_reason"] or "error",
-            tokens=tuple(self._tokens(written["logprobs"])),
-            prompt_tokens=usage["prompt_tokens"],
-            cached_tokens=details.get("cached_tokens") or 0,
-            output_tokens=usage["completion_tokens"],
-            engine_ms=engine_ms,
-            identity=identity,
-        )
-
-    def _tokens(self, told: dict[str, Any]) -> Iterator[Token]:
-        for chosen, logprob, top in zip(
-            told["tokens"], told["token_logprobs"], told["top_logprobs"], strict=True
-        ):
-            others = [(id_of(other), value) for other, value in top.items()]
-            yield token(id_of(chosen), logprob, others, self._encoder)
-
-
-def body_of(ids: list[int], request: Request) -> dict[str, Any]:
-    """A request in the words of vLLM's completions API."""
-    return {
-        "prompt": ids,
-        "max_tokens": request.max_tokens,
-        "temperature": request.temperature,
-        **PLAIN_SAMPLING,
-        "seed": request.seed,
-        "priority": request.priority,
-        "logprobs": ALTERNATIVES,
-        "return_tokens_as_token_ids": True,
-        "structured_outputs": {"grammar": request.grammar},
-    }
-
 
 def refusal(endpoint: Endpoint, answer: httpx.Response) -> Exception:
     """What an answer that is none means for the ticket, and for its server."""
@@ -198,7 +177,3 @@ def refusal(endpoint: Endpoint, answer: httpx.Response) -> Exception:
 def lost(endpoint: Endpoint, how: str) -> Exception:
     """An answer that did not come: from a server that lives, or from one that died over it."""
     return AnswerLost(how) if endpoint.still_answers() else EngineCrashed(how)
-
-
-def id_of(token: str) -> int:
-    return int(token.removeprefix(AS_IDS))

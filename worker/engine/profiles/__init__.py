@@ -6,7 +6,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from worker.engine.memory import Plan, Precision, known_shapes
+from worker.engine.memory import Plan, Precision
+from worker.engine.shape import known_shapes
 from worker.errors import SettingsError
 
 DIRECTORY = Path(__file__).parent
