@@ -13,7 +13,7 @@ import structlog
 
 from tests.stack import wait_for
 from tests.vllm_twin import HANG_UP, VllmTwin, completion
-from worker.cli import doctor
+from worker.cli import preflight
 from worker.cli.compose import start_engine
 from worker.cli.desks import make_desk
 from worker.engine.contract import Generation, Prompt, Request
@@ -143,7 +143,7 @@ def test_doctor_names_the_server_that_does_not_answer(start: Starts) -> None:
     well, away = start(), start()
     away.stop()
 
-    seen = doctor.servers(load_settings(profile="demo", servers=f"{well.url},{away.url}"))
+    seen = preflight.servers(load_settings(profile="demo", servers=f"{well.url},{away.url}"))
 
     assert seen.is_warning
     assert seen.fix
@@ -212,9 +212,7 @@ def test_a_server_that_answers_as_no_vllm_does_is_refused_before_any_ticket(
     twin = start(probed=lambda: (200, body))
     settings = load_settings(profile="demo", servers=twin.url)
 
-    with pytest.raises(
-        SettingsError, match=r"as no vLLM does .*: start there what .triage profile"
-    ):
+    with pytest.raises(SettingsError, match=r"as no vLLM does .*: start there what"):
         start_engine(settings, make_desk(settings))
 
     assert twin.asked == []

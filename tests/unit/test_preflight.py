@@ -16,6 +16,7 @@ from vllm.engine.arg_utils import AsyncEngineArgs
 from bench.models import production_profile
 from tests.conftest import REPOSITORY
 from tests.tekken import write_tokenizer
+from tests.vllm_twin import VllmTwin
 from worker.cli.main import app
 from worker.engine import preflight
 from worker.engine.arguments import engine_arguments, serve_command
@@ -43,6 +44,12 @@ NEMO = {
     "model_type": "mistral",
     "torch_dtype": "float16",
     "hidden_size": 5120,
+    "intermediate_size": 14336,
+    "num_hidden_layers": 40,
+    "num_attention_heads": 32,
+    "num_key_value_heads": 8,
+    "head_dim": 128,
+    "vocab_size": 131072,
     "max_position_embeddings": 131072,
     "rope_theta": 1000000.0,
     "sliding_window": None,
@@ -174,6 +181,8 @@ def test_nemos_own_files_are_well(nemo: Path) -> None:
         ({"sliding_window": 4_096}, "sliding window"),
         ({"quantization_config": {"quant_method": "gptq"}}, "weights"),
         ({"quantization_config": None}, "weights"),
+        ({"num_hidden_layers": 64}, "size"),
+        ({"model_type": "gemma2"}, "size"),
     ],
 )
 def test_another_models_config_is_told(nemo: Path, changes: dict[str, Any], what: str) -> None:
@@ -211,6 +220,49 @@ def test_a_folder_that_is_not_there_is_refused_before_the_hub_is_asked(folder: s
         preflight.refuse_what_cannot_start(own, CPU)
 
 
+QWEN_32B = {
+    "model_type": "qwen2", "num_hidden_layers": 64, "hidden_size": 5120,
+    "intermediate_size": 27648, "num_attention_heads": 40, "num_key_value_heads": 8,
+    "vocab_size": 152064, "max_position_embeddings": 32768, "rope_theta": 1000000.0,
+    "torch_dtype": "float16", "quantization_config": {"quant_method": "awq"},
+}  # fmt: skip
+
+
+def test_a_model_larger_than_its_profile_says_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(QWEN_32B))
+    own = load_profile("qwen-awq-32k").model_copy(update={"model": str(tmp_path)})
+    unsized = own.model_copy(update={"size": None})
+
+    with pytest.raises(SettingsError, match=r"size: 32.8 billion parameters; qwen-2.5-14b, of"):
+        preflight.refuse_what_cannot_start(own, ADA)
+    with pytest.raises(SettingsError, match=r"memory: takes 25.\d GB of 24.1 GB"):
+        preflight.refuse_what_cannot_start(unsized, ADA)
+
+
+def test_a_model_whose_memory_is_not_known_is_a_warning(tmp_path: Path) -> None:
+    other = {**QWEN_32B, "model_type": "gemma2"}
+    unsized = load_profile("qwen-awq-32k").model_copy(update={"size": None})
+
+    [seen] = preflight.sizes(unsized, Checkpoint(tmp_path, other), ADA)
+
+    assert seen.is_warning
+    assert "model_type is gemma2" in seen.found
+
+
+def test_doctor_looks_at_servers_in_place_of_a_card(monkeypatch: pytest.MonkeyPatch) -> None:
+    twin = VllmTwin()
+    monkeypatch.setenv("TRIAGE_SERVERS", twin.url)
+
+    told = CliRunner().invoke(app, ["doctor", "--profile", "demo"])
+    twin.stop()
+    away = CliRunner().invoke(app, ["doctor", "--profile", "demo"])
+
+    assert (told.exit_code, away.exit_code) == (0, 1)
+    assert f"✓ servers: {twin.url}: vllm 0.33.0" in told.stdout
+    assert "✓ chat template" in told.stdout
+    assert "kernel" not in told.stdout
+
+
 def test_a_context_beyond_the_models_is_refused_before_vllm_is_started() -> None:
     own = load_profile("demo").model_copy(update={"max_model_len": 9000})
 
@@ -237,8 +289,7 @@ def test_a_context_that_the_config_leaves_open_is_vllms_to_refuse(
     nemo: Path, tmp_path: Path, changes: dict[str, Any]
 ) -> None:
     folder = shutil.copytree(nemo, tmp_path / "model")
-    config = json.loads((folder / "config.json").read_text()) | changes
-    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "config.json").write_text(json.dumps({**NEMO, **changes}))
     own = load_profile("nemo-awq-32k").model_copy(update={"model": str(folder)})
 
     preflight.refuse_what_cannot_start(own, ADA)
@@ -285,6 +336,11 @@ def test_a_build_is_its_files_and_how_they_run(tmp_path: Path) -> None:
     weights[-1] ^= 1
     (folder / "model.safetensors").write_bytes(weights)
 
+    (folder / "pytorch_model.bin").write_bytes(b"more")
+    with_more = Checkpoint(folder, config).build(profile)
+    (folder / "pytorch_model.bin").unlink()
+
+    assert with_more != build
     assert copied == build
     assert len({build, in_fp8, Checkpoint(folder, config).build(profile)}) == 3
 

@@ -103,10 +103,34 @@ def test_a_value_that_makes_no_sense_is_named(
     assert "own.toml: memory_share: Input should be less" in start_a_worker(name, monkeypatch)
 
 
-def test_a_file_that_is_no_toml_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "own.toml").write_text("model = = 1")
+@pytest.mark.parametrize(
+    ("was", "now", "said"),
+    [
+        ('quantization = "awq"', 'quantization = "int7"', "vLLM does not know the quantization"),
+        ('"demo-1"', '"nope-9"', "there is no prompt nope-9, only demo-1"),
+        ("{instruction}\\n\\n{ticket}", "hello {ticket}", "it has no {instruction}"),
+        ('model = "models/demo"', 'model = ""', "model: String should have at least 1"),
+    ],
+)
+def test_a_profile_that_would_not_start_is_found_and_those_after_it_are_checked(
+    tmp_path: Path, was: str, now: str, said: str
+) -> None:
+    own = profile(tmp_path, was, now)
 
-    assert "own.toml: Invalid value" in start_a_worker(str(tmp_path / "own.toml"), monkeypatch)
+    told = CliRunner().invoke(app, ["profile", "check", own, "demo"])
+
+    assert told.exit_code == 1
+    assert said in told.stdout
+    assert told.stdout.endswith("✓ demo\n")
+
+
+def test_a_file_that_is_no_toml_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = tmp_path / "own.toml"
+
+    own.write_text("model = = 1")
+    assert "own.toml: Invalid value" in start_a_worker(str(own), monkeypatch)
+    own.write_bytes(b"model = \xff")
+    assert "own.toml: 'utf-8' codec can't" in start_a_worker(str(own), monkeypatch)
 
 
 def test_a_model_that_does_not_fit_is_refused(

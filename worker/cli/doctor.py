@@ -16,10 +16,9 @@ from worker.database import UNAVAILABLE, opened, reason, transaction
 from worker.dispatch.publish import BROKER_DOWN
 from worker.engine.preflight import Seen
 from worker.engine.profiles import load_profile
-from worker.errors import SettingsError, TriageError
+from worker.errors import SettingsError
 from worker.local import addresses
 from worker.settings import Settings, load_settings
-from worker.triage.prompts import available_versions
 
 FREE_GB = 2.0
 SKEW_S = 2.0
@@ -115,32 +114,13 @@ def engine(settings: Settings) -> Iterator[Seen]:
         return
     profile = load_profile(settings.profile)
     if settings.servers:
-        yield servers(settings)
+        yield preflight.servers(settings)
         return
     has_vllm = importlib.util.find_spec("vllm") is not None
     fix = None if has_vllm else "install it: `make setup`; a machine without workers needs none"
     yield Seen("engine", f"profile {profile.name}, vLLM {'is' if has_vllm else 'not'} there", fix,
                is_warning=True)  # fmt: skip
-    is_known = profile.prompt_version in available_versions()
-    known = ", ".join(available_versions())
-    yield Seen("prompt", profile.prompt_version, None if is_known else f"there are only {known}")
-
-
-def servers(settings: Settings) -> Seen:
-    try:
-        engine = compose.server_engine(settings)
-    except ImportError as error:  # a gateway has no tokenizers
-        return Seen("servers", f"not asked: {error}", "look from a worker", is_warning=True)
-    except TriageError as error:
-        return Seen("servers", str(error), "start them, or correct TRIAGE_SERVERS")
-    down = ", ".join(engine.down())
-    engine.stop()
-    return Seen(
-        "servers",
-        f"{settings.servers}: {engine.identity.engine_version}",
-        f"start those that do not answer: {down}" if down else None,
-        is_warning=True,
-    )
+    yield preflight.prompt(profile)
 
 
 def taxonomy(settings: Settings) -> Iterator[Seen]:

@@ -14,6 +14,7 @@ from worker.cli import (
     doctor,
     enqueue,
     export,
+    plan,
     profile,
     quality,
     reconcile,
@@ -47,7 +48,7 @@ app.command("sweep")(services.sweep)
 app.command("migrate")(services.migrate)
 app.command("status")(status.status)
 app.command("doctor")(doctor.doctor)
-app.command("plan")(profile.plan)
+app.command("plan")(plan.plan)
 app.command("enqueue")(enqueue.enqueue)
 app.command("reconcile")(reconcile.reconcile)
 app.command("correct")(by_hand.correct)

@@ -9,15 +9,17 @@ from pathlib import Path
 
 from rich.console import Console
 
+from worker.cli import compose
 from worker.cli.desks import SCRIPTED
 from worker.engine.checkpoint import Checkpoint
 from worker.engine.machine import Machine, this_machine
 from worker.engine.preflight import Seen, free_memory, of_checkpoint, of_machine
 from worker.engine.profiles import Profile, load_profile
-from worker.errors import SettingsError
+from worker.errors import SettingsError, TriageError
 from worker.quality.gate import MARGIN, Comparison
 from worker.quality.records import GateRecord
 from worker.settings import Settings
+from worker.triage.prompts import available_versions
 
 
 def look(settings: Settings, *, strict: bool) -> Iterator[Seen]:
@@ -29,6 +31,11 @@ def look(settings: Settings, *, strict: bool) -> Iterator[Seen]:
 
 def look_at(profile: Profile, settings: Settings) -> Iterator[Seen]:
     yield Seen("profile", profile.name)
+    yield prompt(profile)
+    if settings.servers:
+        yield servers(settings)
+        yield from look_at_model(profile, settings, None)
+        return
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")  # what it says at its import is noise here
     try:
         machine = this_machine()
@@ -38,14 +45,41 @@ def look_at(profile: Profile, settings: Settings) -> Iterator[Seen]:
     yield from of_machine(profile, machine)
     if profile.plan and machine.has_gpu:
         yield free_memory(profile, machine)
+    yield from look_at_model(profile, settings, machine)
+
+
+def look_at_model(profile: Profile, settings: Settings, machine: Machine | None) -> Iterator[Seen]:
     try:
         checkpoint = Checkpoint.of(profile)
     except SettingsError as error:
         yield Seen("checkpoint", "not here", str(error))
         return
     yield from of_checkpoint(profile, checkpoint, machine)
-    if checkpoint.quantization:
+    if checkpoint.quantization and machine:
         yield gate(profile, checkpoint, machine, settings.gates)
+
+
+def prompt(profile: Profile) -> Seen:
+    is_known = profile.prompt_version in (known := available_versions())
+    fix = None if is_known else f"name another `prompt_version`: {', '.join(known)}"
+    return Seen("prompt", profile.prompt_version, fix)
+
+
+def servers(settings: Settings) -> Seen:
+    try:
+        engine = compose.server_engine(settings)
+    except ImportError as error:  # a gateway has no tokenizers
+        return Seen("servers", f"not asked: {error}", "look from a worker", is_warning=True)
+    except TriageError as error:
+        return Seen("servers", str(error), "start them, or correct TRIAGE_SERVERS")
+    down = ", ".join(engine.down())
+    engine.stop()
+    return Seen(
+        "servers",
+        f"{settings.servers}: {engine.identity.engine_version}",
+        f"start those that do not answer: {down}" if down else None,
+        is_warning=True,
+    )
 
 
 def gate(profile: Profile, checkpoint: Checkpoint, machine: Machine, folder: Path) -> Seen:

@@ -1,16 +1,16 @@
 """A model's files on this machine: where they are, what they say, and which build they make."""
 
 import hashlib
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 from worker.engine.profiles import Profile
+from worker.engine.shape import read_config
 from worker.errors import SettingsError
 
-DECIDING = ("config.json", "tokenizer.json", "*.safetensors")
+DECIDING = ("config.json", "tokenizer.json", "*.safetensors", "*.bin")
 """The files that decide what a model writes."""
 OURS = "models/"
 """Where this repository keeps models of its own: the hub is not asked for those."""
@@ -38,10 +38,7 @@ class Checkpoint:
         folder = Path(profile.model_path)
         if not folder.is_dir():
             folder = downloaded(profile)
-        try:
-            return cls(folder, json.loads((folder / "config.json").read_text("utf-8")))
-        except (OSError, ValueError) as error:
-            raise SettingsError(f"{folder} has no config.json that can be read: {error}") from error
+        return cls(folder, read_config(folder / "config.json"))
 
     @property
     def rope_base(self) -> float | None:

@@ -17,8 +17,9 @@ from worker.engine.attention import (
 )
 from worker.engine.checkpoint import Checkpoint, NotDownloaded
 from worker.engine.machine import CPU_KERNELS, Machine, free_gb, least_capability
-from worker.engine.memory import Plan
+from worker.engine.memory import Plan, Precision
 from worker.engine.profiles import Profile
+from worker.engine.shape import Shape
 from worker.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ FP8_CAPABILITY = 89
 
 ALLOW_LONG = "VLLM_ALLOW_LONG_MAX_MODEL_LEN"
 """A profile that sets it means a context beyond the model's."""
+PRECISIONS = {"awq": Precision.AWQ, "fp8": Precision.FP8}
 PROBE = "Meine Bestellung 4711 fehlt. J'attends déjà. 注文が届きません。退款在哪里？ I can't!"
 
 
@@ -54,7 +56,11 @@ def refuse_what_cannot_start(profile: Profile, machine: Machine) -> None:
     on_disk: list[Seen] = []
     with suppress(NotDownloaded):  # vLLM fetches it
         checkpoint = Checkpoint.of(profile)
-        on_disk += [calculation(profile, checkpoint, machine), context(profile, checkpoint)]
+        on_disk += [
+            calculation(profile, checkpoint, machine),
+            context(profile, checkpoint),
+            *sizes(profile, checkpoint, machine),
+        ]
     for seen in (*of_machine(profile, machine), *on_disk):
         if seen.fix and not seen.is_warning:
             raise SettingsError(f"profile {profile.name}: {seen.what}: {seen.found}; {seen.fix}")
@@ -125,13 +131,17 @@ def free_memory(profile: Profile, machine: Machine) -> Seen:
     return Seen("free memory", f"{free:.1f} GB of the {wanted:.1f} GB that vLLM takes", fix)
 
 
-def of_checkpoint(profile: Profile, checkpoint: Checkpoint, machine: Machine) -> Iterator[Seen]:
-    """Hold a profile against the model's own files."""
+def of_checkpoint(
+    profile: Profile, checkpoint: Checkpoint, machine: Machine | None
+) -> Iterator[Seen]:
+    """Hold a profile against the model's own files; `machine`: None if it runs on another."""
     from worker.engine.tokens import PromptEncoder  # noqa: PLC0415  # transformers is slow to import
 
     yield Seen("checkpoint", str(checkpoint.folder))
     yield quantization(profile, checkpoint)
-    yield calculation(profile, checkpoint, machine)
+    if machine:
+        yield calculation(profile, checkpoint, machine)
+        yield from sizes(profile, checkpoint, machine)
     yield context(profile, checkpoint)
     if checkpoint.window and checkpoint.window < profile.max_model_len:
         yield Seen("sliding window", f"looks back {checkpoint.window:,} tokens only",
@@ -177,6 +187,32 @@ def context(profile: Profile, checkpoint: Checkpoint) -> Seen:
     fix = "lower max_model_len: beyond its context a model writes nonsense" if is_short else None
     may_be_longer = checkpoint.is_stretched or ALLOW_LONG in profile.environment
     return Seen("context", found, fix, is_warning=may_be_longer)
+
+
+def sizes(profile: Profile, checkpoint: Checkpoint, machine: Machine) -> Iterator[Seen]:
+    """Is the model of the size by which its memory was counted? Without a `[size]` it is counted by
+    the model's own.
+    """
+    try:
+        own = Shape.of(checkpoint.config, name=checkpoint.folder.name)
+    except SettingsError as error:
+        own, why = None, str(error)
+    if profile.plan:
+        wanted = profile.plan.shape
+        fix = f"{wanted.name}, of [size], has {billions(wanted)}: leave [size] out, or name another"
+        is_it = own is not None and own.is_like(wanted)
+        yield Seen("size", billions(own) if own else why, None if is_it else fix)
+    elif machine.has_gpu:
+        precision = PRECISIONS.get(profile.quantization.removesuffix("_marlin"))
+        if own and precision:
+            yield memory(profile.planned(own, precision, machine.memory_gb), machine)
+        else:
+            found = f"not known for {profile.quantization}" if own else why
+            yield Seen("memory", found, "see that vLLM starts with it", is_warning=True)
+
+
+def billions(shape: Shape) -> str:
+    return f"{shape.parameters / 1e9:.3g} billion parameters"
 
 
 def rope(plan: Plan, checkpoint: Checkpoint) -> Seen:

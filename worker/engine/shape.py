@@ -1,6 +1,7 @@
 """The sizes of a model that decide what it takes: by name, or from its own `config.json`."""
 
 import json
+import sys
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -17,9 +18,12 @@ OF_OTHER_FAMILIES = ("num_local_experts", "num_experts", "n_routed_experts", "kv
 """In the config.json of models with experts, or with a cache of another kind."""
 
 
+NO_LIMIT = sys.maxsize
+
+
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """The sizes of a model that decide what it takes."""
+    """The sizes of a model that decide what it takes; `max_context` is NO_LIMIT if none is told."""
 
     name: str
     layers: int
@@ -62,7 +66,7 @@ class Shape:
                 head_dim=size(config, "head_dim", hidden // heads),
                 vocabulary=size(config, "vocab_size"),
                 tied=bool(config.get("tie_word_embeddings", False)),
-                max_context=size(config, "max_position_embeddings"),
+                max_context=size(config, "max_position_embeddings", NO_LIMIT),
             )
         except (ValueError, KeyError, TypeError, OverflowError) as error:
             raise SettingsError(f"{name}: not the config.json of such a model: {error}") from error

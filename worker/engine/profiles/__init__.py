@@ -7,12 +7,16 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from worker.engine.memory import Plan, Precision
-from worker.engine.shape import known_shapes
+from worker.engine.shape import Shape, known_shapes
 from worker.errors import SettingsError
 
 DIRECTORY = Path(__file__).parent
 REPOSITORY = DIRECTORY.parent.parent.parent
 NVIDIA_DRIVER = Path("/proc/driver/nvidia/version")
+
+
+PLACES = ("{instruction}", "{ticket}")
+"""What a prompt's shape says where the texts go."""
 
 
 class Sampling(BaseModel):
@@ -45,7 +49,7 @@ class Profile(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str
-    model: str
+    model: str = Field(min_length=1)
     revision: str | None = None
     quantization: str
     kv_cache_dtype: str
@@ -67,18 +71,30 @@ class Profile(BaseModel):
     )
     environment: dict[str, str] = Field(default_factory=dict)
 
+    @field_validator("prompt_shape")
+    @classmethod
+    def has_places(cls, shape: str) -> str:
+        if missing := [one for one in PLACES if one not in shape]:
+            raise ValueError(f"it has no {' and no '.join(missing)}")
+        return shape
+
     @property
     def plan(self) -> Plan | None:
         """The memory it takes on the least card for it; None where that does not matter."""
         if self.size is None:
             return None
+        shape = known_shapes()[self.size.model]
+        return self.planned(shape, self.size.precision, self.size.card_gb)
+
+    def planned(self, shape: Shape, precision: Precision, card_gb: float) -> Plan:
+        """The memory that a model of this shape takes of such a card."""
         return Plan(
-            shape=known_shapes()[self.size.model],
-            precision=self.size.precision,
+            shape=shape,
+            precision=precision,
             cache="fp8" if self.kv_cache_dtype.startswith("fp8") else "fp16",
             context=self.max_model_len,
             sequences=self.max_num_seqs,
-            card_gb=self.size.card_gb,
+            card_gb=card_gb,
             share=self.memory_share,
         )
 
@@ -108,10 +124,10 @@ def load_profile(name: str) -> Profile:
             f"of {', '.join(profile_names())}"
         )
     try:
-        return Profile.model_validate({"name": path.stem, **tomllib.loads(path.read_text())})
+        return Profile.model_validate({"name": path.stem, **tomllib.loads(path.read_text("utf-8"))})
     except ValidationError as error:
         raise SettingsError(f"{path}: {'; '.join(mistakes(error))}") from error
-    except tomllib.TOMLDecodeError as error:
+    except (OSError, ValueError) as error:
         raise SettingsError(f"{path}: {error}") from error
 
 
