@@ -1,25 +1,29 @@
 """Which model a measurement of the hardware runs: real weights, the real shape, or a small one.
 
-With a GPU it is Mistral Nemo 12B: its weights if TRIAGE_MODEL_DIR holds them, otherwise random ones
-in the same shape, which take the same time. Without one it is the demonstration model's shape.
+With a GPU it is Mistral Nemo 12B: its weights if TRIAGE_MODEL_DIR holds them in that precision,
+otherwise random ones in the same shape, which take the same time. Without one it is the
+demonstration model's shape.
 """
 
 import json
 import os
 import re
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from tests.tekken import write_tokenizer
+from worker.engine.attention import HOPPER
 from worker.engine.machine import this_machine
-from worker.engine.memory import Plan, Precision
+from worker.engine.memory import Plan, Precision, precision_of
 from worker.engine.profiles import DIRECTORY, NVIDIA_DRIVER, REPOSITORY
-from worker.engine.shape import Shape, known_shapes
+from worker.engine.shape import Shape, known_shapes, read_config
+from worker.errors import SettingsError
 from worker.settings import load_settings
 
-PRODUCTION, NEMO = "nemo-awq-32k", "Mistral Nemo 12B"
+PRODUCTION, PRODUCTION_ON_HOPPER = "nemo-awq-32k", "nemo-awq-32k-hopper"
+NEMO = "Mistral Nemo 12B"
 SHARE = 0.94
 """What vLLM may take of a card's memory here; a gigabyte and more stays for `bytes_s`."""
 KILO = 1024
@@ -40,7 +44,8 @@ class Model:
     precisions: Sequence[str]
     contexts: Sequence[int]
     cache: str
-    weights: Path | None = None
+    weights: Mapping[str, Path] = field(default_factory=dict)
+    """The folder for each precision that has weights of its own."""
 
     @property
     def vocabulary(self) -> int:
@@ -68,8 +73,10 @@ class Model:
         from vllm.v1.engine.async_llm import AsyncLLM  # noqa: PLC0415
 
         arguments: dict[str, Any] = {
-            "model": str(self.weights or without_weights(self.name, self.shape, precision)),
-            "load_format": "auto" if self.weights else "dummy",
+            "model": str(
+                self.weights.get(precision) or without_weights(self.name, self.shape, precision)
+            ),
+            "load_format": "auto" if precision in self.weights else "dummy",
             "skip_tokenizer_init": True,
             "quantization": "fp8" if precision == "fp8" else None,
             "kv_cache_dtype": "fp8" if self.cache == "fp8" else "auto",
@@ -86,8 +93,10 @@ class Model:
 
 def production_profile() -> Path:
     """The production profile as a file; with random weights where TRIAGE_MODEL_DIR holds none."""
-    if weights := real_weights():
-        return changed_profile(PRODUCTION, model=str(weights))
+    if weights := real_weights().get("awq"):
+        is_hopper = this_machine().capability in HOPPER  # builds say FP16, which it does not take
+        name = PRODUCTION_ON_HOPPER if is_hopper else PRODUCTION
+        return changed_profile(name, model=str(weights))
     folder = without_weights(NEMO, known_shapes()["nemo-12b"], "awq")
     return changed_profile(PRODUCTION, model=str(folder), load_format="dummy")
 
@@ -118,9 +127,19 @@ def kept(name: str) -> Path:
     return folder.resolve()
 
 
-def real_weights() -> Path | None:
+def real_weights() -> dict[str, Path]:
+    """What TRIAGE_MODEL_DIR holds, by its precision: weights in 16 bits become FP8 when loaded.
+
+    Raises:
+        SettingsError: it is another model than Mistral Nemo 12B.
+    """
     folder = Path(os.environ.get("TRIAGE_MODEL_DIR", "none"))
-    return folder if (folder / "config.json").is_file() else None
+    if not (folder / "config.json").is_file():
+        return {}
+    config = read_config(folder / "config.json")
+    if not Shape.of(config, name=str(folder)).is_like(known_shapes()["nemo-12b"]):
+        raise SettingsError(f"TRIAGE_MODEL_DIR: {folder} is not {NEMO}: name its folder, or none")
+    return {precision_of(config) or Precision.FP8: folder}
 
 
 def config(shape: Shape, precision: str) -> dict[str, Any]:
@@ -160,14 +179,18 @@ def model_under_test() -> Model:
             contexts=(4 * KILO, 32 * KILO, 128 * KILO),
             cache="fp16",
         )  # fmt: skip
-    real = real_weights()
+    real, precisions = real_weights(), ("awq", "fp8")
     return Model(
         name=NEMO,
-        label=f"{NEMO} with {'its own' if real else 'random'} weights.",
+        label=f"{NEMO}: {', '.join(f'{one} with {whose(one, real)}' for one in precisions)}.",
         shape=known_shapes()["nemo-12b"],
         device="cuda",
-        precisions=("awq",) if real else ("awq", "fp8"),
+        precisions=precisions,
         contexts=(4 * KILO, 32 * KILO, 128 * KILO),
         cache="fp8",
         weights=real,
     )
+
+
+def whose(precision: str, real: Mapping[str, Path]) -> str:
+    return "its own weights" if precision in real else "random weights"

@@ -39,7 +39,7 @@ def measure(rounds: int) -> None:
 def write(found: dict[str, Any]) -> None:
     weights = (
         "its own weights"
-        if real_weights()
+        if "awq" in real_weights()
         else "random weights, which write nonsense, calculating in BF16"
     )
     write_section(

@@ -215,6 +215,30 @@ def test_requests_past_their_deadline_leave_their_slots_to_others(engine: Engine
     assert time.monotonic() - started < 5  # what was late would write for much longer
 
 
+def test_of_what_waits_the_most_urgent_goes_first(engine: Engine) -> None:
+    if isinstance(engine, ScriptedEngine):
+        return  # with it nothing waits
+    long = replace(YES, grammar="root ::= [a-z ]{300,310}", max_tokens=310)
+    slots, done = PROFILE.max_num_seqs, list[str]()
+
+    def ask(name: str, request: Request) -> None:
+        engine.generate(request, deadline_s=120)
+        done.append(name)
+
+    with ThreadPoolExecutor(2 * slots + 1) as threads:
+        for _ in range(slots):
+            threads.submit(ask, "runs", long)
+        time.sleep(0.5)
+        for _ in range(slots):
+            threads.submit(ask, "can wait", replace(long, priority=2))
+        time.sleep(0.3)
+        assert not done
+        threads.submit(ask, "urgent", replace(YES, priority=0))
+
+    assert done.index("urgent") <= slots
+    assert len(done) == 2 * slots + 1
+
+
 def test_a_grammar_that_is_none_is_refused_and_the_engine_lives(engine: Engine) -> None:
     if isinstance(engine, ScriptedEngine):
         return  # it knows no grammars

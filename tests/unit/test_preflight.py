@@ -13,7 +13,8 @@ from typer.testing import CliRunner
 from vllm.config.attention import AttentionConfig
 from vllm.engine.arg_utils import AsyncEngineArgs
 
-from bench.models import production_profile
+from bench import models
+from bench.models import production_profile, real_weights
 from tests.conftest import REPOSITORY
 from tests.tekken import write_tokenizer
 from tests.vllm_twin import VllmTwin
@@ -210,6 +211,43 @@ def test_what_is_measured_on_a_card_can_run_there(
 
     found = preflight.of_checkpoint(profile, Checkpoint.of(profile), machine)
     assert wrong(list(found)) == {}
+
+
+@pytest.mark.parametrize("machine", [ADA, HOPPER])
+def test_nemos_own_weights_are_measured_with_the_profile_for_the_card(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, nemo: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(nemo, tmp_path / "own")
+    (folder / "config.json").write_text(json.dumps(NEMO))
+    monkeypatch.setenv("TRIAGE_DATA_DIR", str(tmp_path))
+    monkeypatch.setenv("TRIAGE_MODEL_DIR", str(folder))
+    monkeypatch.setattr(models, "this_machine", lambda: machine)
+
+    preflight.refuse_what_cannot_start(load_profile(str(production_profile())), machine)
+
+
+@pytest.mark.parametrize(
+    ("quantization", "precision"),
+    [({"quant_method": "awq"}, "awq"), ({"quant_method": "fp8"}, "fp8"), (None, "fp8")],
+)
+def test_weights_are_measured_in_their_own_precision(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, quantization: Any, precision: str
+) -> None:
+    config = {**NEMO, "quantization_config": quantization}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    monkeypatch.setenv("TRIAGE_MODEL_DIR", str(tmp_path))
+
+    assert real_weights() == {precision: tmp_path}
+
+
+def test_another_models_weights_are_not_measured_as_nemo(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(QWEN_32B))
+    monkeypatch.setenv("TRIAGE_MODEL_DIR", str(tmp_path))
+
+    with pytest.raises(SettingsError, match="is not Mistral Nemo 12B"):
+        production_profile()
 
 
 @pytest.mark.parametrize("folder", ["/somewhere/gone", "models/gone"])
