@@ -1,4 +1,4 @@
-"""Views of what is dead now, and of leases that ran out and that nobody took back."""
+"""Views of what is dead now, of leases that nobody took back, of replies that wait."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ down_revision = "2026_11_28_signs_of_life"
 branch_labels = None
 depends_on = None
 
-VIEWS = ("ops_dead_v1", "ops_leases_v1")
+VIEWS = ("ops_dead_v1", "ops_leases_v1", "ops_unwritten_v1")
 FOLDER = Path(__file__).parent.parent / "views"
 GRANT = f"""
 do $$

@@ -59,6 +59,10 @@ EXPECTED: dict[str, tuple[str, list[tuple[Any, ...]]]] = {
         "select source, tickets, to_char(last_at, 'HH24:MI') from ops_dead_v1",
         [("zammad", 1, "11:41")],
     ),
+    "replies that wait": (
+        "select source, replies, oldest_s > 86400 from ops_unwritten_v1",
+        [("zammad", 1, True)],
+    ),
     "backlog": ("select queue, waiting, in_work, round(oldest_s) from ops_backlog_v1",
                 [("triage.live", 1, 0, 60)]),
     "time to triage": (

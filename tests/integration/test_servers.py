@@ -16,6 +16,7 @@ from tests.vllm_twin import HANG_UP, VllmTwin, completion
 from worker.cli import preflight
 from worker.cli.compose import start_engine
 from worker.cli.desks import make_desk
+from worker.engine import vllm_server
 from worker.engine.contract import Generation, Prompt, Request
 from worker.engine.profiles import load_profile
 from worker.engine.supervised import SupervisedEngine
@@ -202,7 +203,21 @@ def told_of_nothing() -> dict[str, Any]:
     return answer
 
 
-NO_ANSWERS = [{"answer": "hello"}, [], {"choices": []}, told_as_text(), told_of_nothing()]
+def told_without_a_number() -> dict[str, Any]:
+    answer = completion()
+    answer["choices"][0]["logprobs"]["token_logprobs"][0] = None
+    return answer
+
+
+NO_ANSWERS = [
+    {"answer": "hello"},
+    [],
+    {"choices": []},
+    told_as_text(),
+    told_of_nothing(),
+    told_without_a_number(),
+    "<html>",
+]
 
 
 @pytest.mark.parametrize("body", NO_ANSWERS)
@@ -233,11 +248,47 @@ def test_a_server_that_minds_no_grammar_is_refused(start: Starts, drive: Drives)
         drive(twin)
 
 
-def test_a_server_that_takes_no_such_request_is_refused(start: Starts, drive: Drives) -> None:
-    twin = start(probed=lambda: (400, {"error": "extra fields are not permitted"}))
+@pytest.mark.parametrize("status", [400, 401, 404, 422])
+def test_a_server_that_takes_no_such_request_is_refused(
+    start: Starts, drive: Drives, status: int
+) -> None:
+    twin = start(probed=lambda: (status, {"error": "extra fields are not permitted"}))
 
-    with pytest.raises(SettingsError, match="extra fields are not permitted"):
+    with pytest.raises(SettingsError, match=f"said {status} .*extra fields are not permitted"):
         drive(twin)
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_a_server_that_cannot_answer_yet_may_come_later(
+    start: Starts, drive: Drives, status: int
+) -> None:
+    busy, well = start(probed=lambda: (status, {})), start()
+
+    assert drive(busy, well).down() == [busy.url]
+    with pytest.raises(EngineUnavailable, match=f"said {status}"):
+        drive(busy)
+
+
+def test_a_server_that_hangs_keeps_no_other_waiting(
+    start: Starts, drive: Drives, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ends = threading.Event()
+
+    def hang() -> tuple[int, dict[str, Any]]:
+        ends.wait(30)
+        return 503, {}
+
+    monkeypatch.setattr(vllm_server, "PROBE_S", 0.5)
+    hanging, comes = start(probed=hang), VllmTwin()
+    engine = drive(hanging, comes)
+    monkeypatch.setattr(vllm_server, "PROBE_S", 30.0)
+    comes.stop()
+    wait_for(lambda: not engine.is_alive(), "the other one to be missed")
+    start(port=comes.port)
+
+    wait_for(engine.is_alive, "it to be welcome again", patience_s=5)
+    assert engine.down() == [hanging.url]
+    ends.set()
 
 
 def test_a_server_that_comes_later_and_minds_no_grammar_gets_nothing(

@@ -144,6 +144,19 @@ def test_an_erased_reply_is_not_written_back_and_a_try_under_way_notes_nothing(
     assert ledger(sessions) == [("skipped", 2, "erased"), ("skipped", 1, "erased")]
 
 
+def test_what_was_written_back_while_it_was_erased_is_in_the_ledger(
+    sessions: Sessions, twin: Twin, way: Way, replied: Replied
+) -> None:
+    replied()
+    with transaction(sessions) as session:
+        job = store.take_write_back(session, "zendesk", lease_s=60)
+        assert job is not None
+        store.erase(session, Ticket.id.is_not(None))
+        store.end_write_back(session, job, "done", remote_id="17")
+
+    assert ledger(sessions) == [("done", 2, None)]
+
+
 def died(*_: object, **__: object) -> None:
     raise SystemExit
 

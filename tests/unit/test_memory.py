@@ -171,7 +171,7 @@ def test_profiles_that_do_what_is_asked_come_first() -> None:
     _, many = run("plan", "nemo-12b", "--context", "8192", "--sequences", "64")
 
     assert "Take the profile nemo-awq-128k. Others" in four
-    assert "No profile for this card has 8,192 tokens × 64 at once; there are nemo-awq-128k" in many
+    assert "has 8,192 tokens × 64 at once in awq; there are nemo-awq-128k, nemo-awq-32k" in many
 
 
 def test_a_profile_takes_no_more_than_its_own_share_of_the_card() -> None:
@@ -181,9 +181,13 @@ def test_a_profile_takes_no_more_than_its_own_share_of_the_card() -> None:
 
 
 def test_weights_are_counted_as_they_are_kept(tmp_path: Path) -> None:
-    code, said = planned(tmp_path, "--json", quantization_config={"quant_method": "fp8"})
+    in_fp8 = {"quantization_config": {"quant_method": "fp8"}}
+    code, said = planned(tmp_path, "--json", **in_fp8)
+    _, long = planned(tmp_path, "--context", "131072", "--sequences", "4", "--card", "32", **in_fp8)
 
-    assert (code, json.loads(said)["weights_gb"]) == (0, 12.25)
+    found = json.loads(said)
+    assert (code, found["weights_gb"], found["profile"]) == (0, 12.25, None)
+    assert "Take the profile nemo-fp8-128k." in long
 
 
 def test_weights_that_are_kept_in_another_way_want_a_precision(tmp_path: Path) -> None:

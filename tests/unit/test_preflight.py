@@ -271,10 +271,17 @@ def test_a_model_larger_than_its_profile_says_is_refused(tmp_path: Path) -> None
     own = load_profile("qwen-awq-32k").model_copy(update={"model": str(tmp_path)})
     unsized = own.model_copy(update={"size": None})
 
-    with pytest.raises(SettingsError, match=r"size: 32.8 billion parameters; qwen-2.5-14b, of"):
+    with pytest.raises(
+        SettingsError, match=r"size: takes 25.\d GB; the qwen-2.5-14b that \[size\]"
+    ):
         preflight.refuse_what_cannot_start(own, ADA)
     with pytest.raises(SettingsError, match=r"memory: takes 25.\d GB of 24.1 GB"):
         preflight.refuse_what_cannot_start(unsized, ADA)
+
+
+def test_tokens_that_were_added_change_no_size(nemo: Path) -> None:
+    assert checked(nemo, vocab_size=131_074) == {}
+    assert checked(nemo, num_hidden_layers=30) == {}
 
 
 def test_a_model_whose_memory_is_not_known_is_a_warning(tmp_path: Path) -> None:

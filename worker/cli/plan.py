@@ -99,8 +99,13 @@ def matching(made: Plan) -> list[Profile]:
 
 
 def does(one: Profile, made: Plan) -> bool:
-    """Whether it has the context and the sequences of the plan."""
-    return one.max_model_len >= made.context and one.max_num_seqs >= made.sequences
+    """Whether it is what was planned: context, sequences, precision of weights and cache."""
+    assert one.plan is not None
+    return (
+        one.max_model_len >= made.context
+        and one.max_num_seqs >= made.sequences
+        and (one.plan.precision, one.plan.cache) == (made.precision, made.cache)
+    )
 
 
 def remedies(made: Plan) -> list[str]:
@@ -147,7 +152,7 @@ def tell_profiles(made: Plan, fitting: list[Profile]) -> None:
     """Which profile to take, and what else would fit."""
     taken = [one.name for one in fitting if does(one, made)]
     others = ", ".join(one.name for one in fitting if not does(one, made))
-    asked = f"{made.context:,} tokens × {made.sequences} at once"
+    asked = f"{made.context:,} tokens × {made.sequences} at once in {made.precision}"
     if taken:
         said = f"Take the profile {' or '.join(taken)}."
         said += f" Others for this card: {others}." if others else ""

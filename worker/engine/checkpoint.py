@@ -10,7 +10,7 @@ from worker.engine.profiles import Profile
 from worker.engine.shape import read_config
 from worker.errors import SettingsError
 
-DECIDING = ("config.json", "tokenizer.json", "*.safetensors", "*.bin")
+DECIDING = ("config.json", "tokenizer.json", "*.safetensors", "pytorch_model*.bin")
 """The files that decide what a model writes."""
 OURS = "models/"
 """Where this repository keeps models of its own: the hub is not asked for those."""

@@ -1,5 +1,6 @@
 """vLLM's completions API, in its words: what is asked, and how its answers are read."""
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -40,13 +41,17 @@ def body_of(ids: list[int], request: Request, *, model: str) -> dict[str, Any]:
     }
 
 
-def read(answer: Any, encoder: PromptEncoder, *, engine_ms: int, identity: Identity) -> Generation:
-    """
+def read(
+    content: bytes, encoder: PromptEncoder, *, engine_ms: int, identity: Identity
+) -> Generation:
+    """The answer of the server that `identity` names.
+
     Raises:
         AnotherApi: this is no answer of vLLM's.
         EngineUnavailable, RequestRefused: the engine ended before the answer did.
     """
     try:
+        answer = json.loads(content)
         written, usage = answer["choices"][0], answer["usage"]
         refuse_unfinished(written["finish_reason"])
         ids = [id_of(one) for one in written["logprobs"]["tokens"]]
@@ -70,8 +75,8 @@ def tokens(told: dict[str, Any], encoder: PromptEncoder) -> Iterator[Token]:
     for chosen, logprob, top in zip(
         told["tokens"], told["token_logprobs"], told["top_logprobs"], strict=True
     ):
-        others = [(id_of(other), value) for other, value in top.items()]
-        yield token(id_of(chosen), logprob, others, encoder)
+        others = [(id_of(other), float(value)) for other, value in top.items()]
+        yield token(id_of(chosen), float(logprob), others, encoder)
 
 
 def id_of(name: str) -> int:

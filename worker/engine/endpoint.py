@@ -42,6 +42,8 @@ class Endpoint:
     """It has failed: on the monotonic clock, until when those that have not go first."""
     refused: str = ""
     """Why it gets nothing though it answers."""
+    is_met: bool = False
+    """It answers again, and is being looked at."""
     _lines: "WeakSet[socket.socket]" = field(default_factory=WeakSet)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 

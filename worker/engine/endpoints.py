@@ -6,6 +6,7 @@ Knows nothing of prompts and answers.
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -107,15 +108,15 @@ class Endpoints:
 
     def _look_at_all(self) -> str:
         """The version of vLLM of the first that answers."""
-        silent: list[EngineUnavailable] = []
-        for endpoint in self._all:
-            try:
-                self._look(endpoint)
-            except EngineUnavailable as error:
-                log.warning("server_down", url=endpoint.url)
-                silent.append(error)
-        if len(silent) == len(self._all):
-            raise silent[0]
+        with ThreadPoolExecutor(len(self._all)) as threads:
+            found = [threads.submit(self._look, endpoint) for endpoint in self._all]
+        failures = [error for one in found if (error := one.exception())]
+        for error in failures:
+            if not isinstance(error, EngineUnavailable):
+                raise error
+            log.warning("server_down", reason=str(error))
+        if len(failures) == len(self._all):
+            raise failures[0]
         return next(one.served.version for one in self._all if one.served)
 
     def _look(self, endpoint: Endpoint) -> None:
@@ -129,8 +130,11 @@ class Endpoints:
             for endpoint in self._all:
                 if endpoint.answers():
                     endpoint.misses = 0
-                    if not endpoint.is_up:
-                        self._welcome(endpoint)
+                    if not endpoint.is_up and not endpoint.is_met:
+                        endpoint.is_met = True
+                        threading.Thread(
+                            target=self._welcome, args=(endpoint,), daemon=True
+                        ).start()
                 else:
                     self._miss(endpoint)
 
@@ -140,16 +144,17 @@ class Endpoints:
             endpoint.put_down()
 
     def _welcome(self, endpoint: Endpoint) -> None:
+        """In a thread of its own: one that hangs must not keep the others from being watched."""
         try:
             self._look(endpoint)
-        except EngineUnavailable:
-            return
-        except SettingsError as error:
-            if endpoint.refused != str(error):  # once, not each second
-                endpoint.refused = str(error)
+        except (EngineUnavailable, SettingsError) as error:
+            if endpoint.refused != str(error) and not self._is_closing.is_set():
+                endpoint.refused = str(error)  # told once, not each second
                 log.error("server_refused", reason=endpoint.refused)  # noqa: TRY400  # no bug of ours
         else:
             log.warning("server_up", url=endpoint.url)
+        finally:
+            endpoint.is_met = False
 
 
 def root_of(url: str) -> str:

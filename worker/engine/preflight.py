@@ -34,6 +34,8 @@ FP8_CAPABILITY = 89
 
 ALLOW_LONG = "VLLM_ALLOW_LONG_MAX_MODEL_LEN"
 """A profile that sets it means a context beyond the model's."""
+TOLERANCE_GB = 0.1
+"""Builds of one model differ in some tokens that were added."""
 PRECISIONS = {"awq": Precision.AWQ, "fp8": Precision.FP8}
 PROBE = "Meine Bestellung 4711 fehlt. J'attends déjà. 注文が届きません。退款在哪里？ I can't!"
 
@@ -190,18 +192,25 @@ def context(profile: Profile, checkpoint: Checkpoint) -> Seen:
 
 
 def sizes(profile: Profile, checkpoint: Checkpoint, machine: Machine) -> Iterator[Seen]:
-    """Is the model of the size by which its memory was counted? Without a `[size]` it is counted by
-    the model's own.
+    """Does the model take no more than its `[size]`, by which that was counted? Without one it is
+    counted by the model's own sizes.
     """
     try:
         own = Shape.of(checkpoint.config, name=checkpoint.folder.name)
     except SettingsError as error:
         own, why = None, str(error)
     if profile.plan:
-        wanted = profile.plan.shape
-        fix = f"{wanted.name}, of [size], has {billions(wanted)}: leave [size] out, or name another"
-        is_it = own is not None and own.is_like(wanted)
-        yield Seen("size", billions(own) if own else why, None if is_it else fix)
+        plan = profile.plan
+        fix = (
+            f"the {plan.shape.name} that [size] names takes {plan.loaded_gb:.1f}: name the model's "
+            "own there, or leave [size] out"
+        )
+        if own is None:
+            yield Seen("size", why, fix)
+            return
+        takes_gb = profile.planned(own, plan.precision, plan.card_gb).loaded_gb
+        is_well = takes_gb <= plan.loaded_gb + TOLERANCE_GB
+        yield Seen("size", f"takes {takes_gb:.1f} GB", None if is_well else fix)
     elif machine.has_gpu:
         precision = PRECISIONS.get(profile.quantization.removesuffix("_marlin"))
         if own and precision:
@@ -209,10 +218,6 @@ def sizes(profile: Profile, checkpoint: Checkpoint, machine: Machine) -> Iterato
         else:
             found = f"not known for {profile.quantization}" if own else why
             yield Seen("memory", found, "see that vLLM starts with it", is_warning=True)
-
-
-def billions(shape: Shape) -> str:
-    return f"{shape.parameters / 1e9:.3g} billion parameters"
 
 
 def rope(plan: Plan, checkpoint: Checkpoint) -> Seen:

@@ -135,7 +135,9 @@ def read_config(path: Path) -> dict[str, Any]:
     try:
         config = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
-        raise SettingsError(f"{path} cannot be read: {error}") from error
+        raise SettingsError(
+            f"{path} cannot be read ({error}): take it from the model's own repository"
+        ) from error
     if not isinstance(config, dict):
         raise SettingsError(f"{path}: not the config.json of a model, but JSON of another kind")
     return config

@@ -28,7 +28,6 @@ from worker.errors import (
     EngineUnavailable,
     PromptTooLong,
     RequestRefused,
-    Retryable,
     SettingsError,
 )
 
@@ -81,14 +80,14 @@ class ServerEngine:
             if len(ids) > room:
                 raise PromptTooLong(self.profile.name, tokens=len(ids), room=room)
             answer = self._post(endpoint, body_of(ids, request, model=served.model), deadline_s)
-            return read(
-                answer,
-                self._encoder,
-                engine_ms=int((time.monotonic() - started) * 1000),
-                identity=identity(
-                    self.profile, version=f"{served.version} (server)", hardware=endpoint.url
-                ),
-            )
+            engine_ms = int((time.monotonic() - started) * 1000)
+            return self._read(answer, endpoint, served, engine_ms=engine_ms)
+
+    def _read(
+        self, answer: httpx.Response, endpoint: Endpoint, served: Served, *, engine_ms: int
+    ) -> Generation:
+        by = identity(self.profile, version=f"{served.version} (server)", hardware=endpoint.url)
+        return read(answer.content, self._encoder, engine_ms=engine_ms, identity=by)
 
     def _try_out(self, endpoint: Endpoint, served: Served) -> None:
         """Ask for what its grammar leaves no choice in, before a ticket is sent there.
@@ -99,23 +98,27 @@ class ServerEngine:
         """
         body = body_of(self._encoder.encode(PROBE.prompt), PROBE, model=served.model)
         remedy = f"start there what `triage profile command {self.profile.name}` prints"
+        where = f"TRIAGE_SERVERS: {endpoint.url}"
         try:
-            said = read(
-                self._post(endpoint, body, PROBE_S),
-                self._encoder,
-                engine_ms=0,
-                identity=identity(self.profile, version=served.version, hardware=endpoint.url),
-            )
-        except RequestRefused as error:
-            raise SettingsError(f"TRIAGE_SERVERS: {endpoint.url}: {error}; {remedy}") from error
+            answer = endpoint.post(PATH, body, timeout=httpx.Timeout(PROBE_S, connect=CONNECT_S))
+        except httpx.TimeoutException as error:
+            found = f"{where} wrote nothing within {PROBE_S:g} s: it hangs or is full, see its log"
+            raise EngineUnavailable(found) from error
+        except (httpx.HTTPError, RuntimeError) as error:
+            raise EngineUnavailable(f"{where} hung up: {type(error).__name__}") from error
+        said = f"said {answer.status_code} to what we ask: {answer.text[:200]}"
+        if answer.is_client_error and answer.status_code != httpx.codes.TOO_MANY_REQUESTS:
+            raise SettingsError(f"{where} {said}; {remedy}")
+        if not answer.is_success:
+            raise EngineUnavailable(f"{where} {said}")
+        try:
+            written = self._read(answer, endpoint, served, engine_ms=0).text
         except AnotherApi as error:
             raise SettingsError(f"TRIAGE_SERVERS: {error}: {remedy}") from error
-        except Retryable as error:
-            raise EngineUnavailable(f"TRIAGE_SERVERS: {endpoint.url}: {error}") from error
-        if said.text.strip() != PROBED:
+        if written.strip() != PROBED:
             raise SettingsError(
-                f"TRIAGE_SERVERS: {endpoint.url} writes what the grammar does not allow "
-                f"(vLLM {served.version}): {remedy}, with the vLLM of requirements/"
+                f"{where} writes what the grammar does not allow (vLLM {served.version}): {remedy},"
+                " with the vLLM of requirements/"
             )
 
     def count(self, text: str) -> int:
@@ -133,7 +136,7 @@ class ServerEngine:
         self._is_stopping.set()
         self._endpoints.close()
 
-    def _post(self, endpoint: Endpoint, body: dict[str, Any], deadline_s: float) -> dict[str, Any]:
+    def _post(self, endpoint: Endpoint, body: dict[str, Any], deadline_s: float) -> httpx.Response:
         """
         Raises:
             AnswerLost, DeadlineExceeded, EngineCrashed, EngineUnavailable, RequestRefused: as they
@@ -154,11 +157,7 @@ class ServerEngine:
             raise lost(endpoint, f"the server hung up: {type(error).__name__}") from error
         if not answer.is_success:
             raise refusal(endpoint, answer)
-        try:
-            parsed: dict[str, Any] = answer.json()
-        except ValueError as error:
-            raise AnswerLost(f"the server's answer is no JSON: {answer.text[:200]}") from error
-        return parsed
+        return answer
 
 
 def refusal(endpoint: Endpoint, answer: httpx.Response) -> Exception:

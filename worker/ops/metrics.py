@@ -55,10 +55,9 @@ GAUGES = {
         "select queue, oldest_s from ops_leases_v1",
     ),
     "triage_writeback_waiting_seconds": (
-        "Since the hour of the oldest reply of the last week that waits to be written back.",
+        "Since the oldest reply was ordered that waits to be written back.",
         "source",
-        "select source, extract(epoch from now() - min(hour)) from ops_writebacks_v1"
-        " where waiting > 0 and hour > now() - interval '7 days' group by source",
+        "select source, oldest_s from ops_unwritten_v1",
     ),
     "triage_corrected_tickets": (
         "Tickets of the last 24 hours in which people corrected a field.",

@@ -26,9 +26,7 @@ PARTS = {
     "write_back": "select source, sum(done)::bigint as done, sum(skipped)::bigint as skipped,"
     " sum(failed)::bigint as failed, sum(waiting)::bigint as waiting from ops_writebacks_v1"
     " where hour > now() - interval '24 hours' group by source order by source",
-    "unwritten": "select source, sum(waiting)::bigint as waiting,"
-    " extract(epoch from now() - min(hour))::float as oldest_s from ops_writebacks_v1"
-    " where waiting > 0 and hour > now() - interval '7 days' group by source order by source",
+    "unwritten": "select source, replies, oldest_s from ops_unwritten_v1 order by source",
     "dead": "select source, tickets, last_at from ops_dead_v1 order by source",
     "last_24h": "select source, sum(received)::bigint as received, sum(replied)::bigint as replied,"
     " sum(needs_human)::bigint as needs_human, sum(in_flight)::bigint as in_flight,"
@@ -88,6 +86,6 @@ def problems_of_write_back(found: Mapping[str, Any]) -> Iterator[str]:
     for source in found["unwritten"]:
         if source["oldest_s"] > UNWRITTEN_S:
             yield (
-                f"{source['waiting']:,} replies wait to be written back to {source['source']}: see "
+                f"{source['replies']:,} replies wait to be written back to {source['source']}: see "
                 "`triage writeback list --state waiting`"
             )

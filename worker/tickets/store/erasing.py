@@ -12,11 +12,12 @@ from typing import Any
 from sqlalchemy import ColumnElement, case, exists, func, or_, select, text, true, update
 from sqlalchemy.orm import Session, aliased
 
-from worker.tickets.rows import Act, Attempt, Correction, Finding, Reply, Rerun, Ticket, Writeback
+from worker.tickets.rows import Act, Attempt, Correction, Finding, Reply, Rerun, Ticket
 from worker.tickets.states import FINAL, State
 from worker.tickets.store.among import among
 from worker.tickets.store.attempts import lose_attempts
 from worker.tickets.store.newer import was_message
+from worker.tickets.store.writebacks import forget_write_backs
 
 ERASED = "(erased)"
 ERASING_LOCK = 0x6572_6173  # "eras": nothing begins to read texts again while some are erased
@@ -30,7 +31,7 @@ def erase(session: Session, which: ColumnElement[bool]) -> dict[str, int]:
     One that waits or is in work is ended as ignored: a worker that holds it has lost its claim.
     """
     session.execute(text("set local statement_timeout = 0"))  # years of tickets may take a minute
-    no_erasing(session)
+    session.execute(select(func.pg_advisory_xact_lock(ERASING_LOCK)))
     ids = session.scalars(
         select(Ticket.id)
         .where(which, Ticket.erased_at.is_(None))
@@ -56,9 +57,7 @@ def erase(session: Session, which: ColumnElement[bool]) -> dict[str, int]:
             Correction.note.is_not(None))).values(erased_correction())),
     }  # fmt: skip
     session.execute(update(Act).where(among(Act.ticket_id, ids)).values(reason=None))
-    session.execute(
-        update(Writeback).where(among(Writeback.ticket_id, ids)).values(erased_write_back())
-    )
+    forget_write_backs(session, ids)
     session.execute(
         update(Ticket)
         .where(among(Ticket.id, ids))
@@ -77,20 +76,9 @@ def erased_correction() -> dict[Any, Any]:
     }
 
 
-def erased_write_back() -> dict[Any, Any]:
-    """One that waits ends; a try that is under way has lost it."""
-    waits = Writeback.state == "waiting"
-    return {
-        Writeback.reason: case((waits, "erased"), else_=None),
-        Writeback.attempts: case((waits, Writeback.attempts + 1), else_=Writeback.attempts),
-        Writeback.ended_at: case((waits, func.now()), else_=Writeback.ended_at),
-        Writeback.state: case((waits, "skipped"), else_=Writeback.state),
-    }
-
-
-def no_erasing(session: Session) -> None:
+def hold_off_erasing(session: Session) -> None:
     """Wait until nothing is being erased, and keep it so until this transaction ends."""
-    session.execute(select(func.pg_advisory_xact_lock(ERASING_LOCK)))
+    session.execute(select(func.pg_advisory_xact_lock_shared(ERASING_LOCK)))
 
 
 def changed(session: Session, statement: Any) -> int:

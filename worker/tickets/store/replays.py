@@ -24,7 +24,7 @@ from worker.tickets.store.among import among
 from worker.tickets.store.attempts import lose_attempts
 from worker.tickets.store.by_hand import act
 from worker.tickets.store.claims import Claim, begin, faults_before, take, taking
-from worker.tickets.store.erasing import no_erasing
+from worker.tickets.store.erasing import hold_off_erasing
 from worker.tickets.store.feeding import OPEN
 from worker.tickets.store.settings import Setting, setting_of
 
@@ -75,7 +75,7 @@ def begin_replay(
         IntegrityError: another replay holds one of these tickets.
     """
     session.execute(text("set local statement_timeout = 0"))  # a million rows may take a minute
-    no_erasing(session)
+    hold_off_erasing(session)
     replay_id = session.execute(
         insert(Replay)
         .values(

@@ -16,6 +16,8 @@ from worker.tickets.store.among import among
 from worker.tickets.store.newer import has_newer_message
 
 WAITING = "waiting"
+ERASED = "erased"
+"""Why what waited was skipped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,10 +160,15 @@ TEXTS = ("summary", "reply")
 def end_write_back(
     session: Session, job: Job, state: str, *, reason: str | None = None, remote_id: str = ""
 ) -> None:
-    """Note that a reply is `done`, `skipped` or `failed`, if this try still holds it."""
+    """Note that a reply is `done`, `skipped` or `failed`, if this try still holds it; that it is
+    `done` also if it was erased meanwhile.
+    """
+    holds = Writeback.attempts == job.attempt
+    if state == "done":
+        holds |= (Writeback.attempts == job.attempt + 1) & (Writeback.reason == ERASED)
     session.execute(
         update(Writeback)
-        .where(Writeback.id == job.id, Writeback.attempts == job.attempt)
+        .where(Writeback.id == job.id, holds)
         .values(
             state=state, reason=reason, remote_id=remote_id or None, ended_at=func.clock_timestamp()
         )
@@ -181,6 +188,23 @@ def put_off_write_back(
             ended_at=case((is_last, func.clock_timestamp()), else_=None),
             reason=reason,
             not_before=func.now() + timedelta(seconds=wait_s),
+        )
+    )
+
+
+def forget_write_backs(session: Session, ticket_ids: Collection[int]) -> None:
+    """End what waits of erased tickets, for a try that is under way, too; and forget what their
+    helpdesks answered.
+    """
+    waits = Writeback.state == WAITING
+    session.execute(
+        update(Writeback)
+        .where(among(Writeback.ticket_id, ticket_ids))
+        .values(
+            state=case((waits, "skipped"), else_=Writeback.state),
+            reason=case((waits, ERASED), else_=None),
+            attempts=case((waits, Writeback.attempts + 1), else_=Writeback.attempts),
+            ended_at=case((waits, func.now()), else_=Writeback.ended_at),
         )
     )
 
