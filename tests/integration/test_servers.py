@@ -227,7 +227,7 @@ def test_a_server_that_answers_as_no_vllm_does_is_refused_before_any_ticket(
     twin = start(probed=lambda: (200, body))
     settings = load_settings(profile="demo", servers=twin.url)
 
-    with pytest.raises(SettingsError, match=r"as no vLLM does .*: start there what"):
+    with pytest.raises(SettingsError, match=r"as no vLLM does .*; start there what"):
         start_engine(settings, make_desk(settings))
 
     assert twin.asked == []
@@ -239,6 +239,15 @@ def test_an_answer_that_is_none_of_vllms_is_lost(start: Starts, drive: Drives, b
 
     with pytest.raises(AnswerLost, match="as no vLLM does"):
         ask(engine)
+
+
+def test_a_server_that_gives_up_what_it_is_tried_out_with_is_refused(
+    start: Starts, drive: Drives
+) -> None:
+    twin = start(probed=lambda: (200, completion("error")))
+
+    with pytest.raises(SettingsError, match="gave the request up"):
+        drive(twin)
 
 
 def test_a_server_that_minds_no_grammar_is_refused(start: Starts, drive: Drives) -> None:

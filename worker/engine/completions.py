@@ -44,8 +44,7 @@ def body_of(ids: list[int], request: Request, *, model: str) -> dict[str, Any]:
 def read(
     content: bytes, encoder: PromptEncoder, *, engine_ms: int, identity: Identity
 ) -> Generation:
-    """The answer of the server that `identity` names.
-
+    """
     Raises:
         AnotherApi: this is no answer of vLLM's.
         EngineUnavailable, RequestRefused: the engine ended before the answer did.
@@ -68,7 +67,7 @@ def read(
         )
     except (AttributeError, LookupError, TypeError, ValueError, OverflowError) as error:
         said = f"{type(error).__name__}: {error}"
-        raise AnotherApi(f"{identity.hardware} answers as no vLLM does ({said})") from error
+        raise AnotherApi(f"the server answers as no vLLM does ({said})") from error
 
 
 def tokens(told: dict[str, Any], encoder: PromptEncoder) -> Iterator[Token]:

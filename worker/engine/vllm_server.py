@@ -113,8 +113,8 @@ class ServerEngine:
             raise EngineUnavailable(f"{where} {said}")
         try:
             written = self._read(answer, endpoint, served, engine_ms=0).text
-        except AnotherApi as error:
-            raise SettingsError(f"TRIAGE_SERVERS: {error}: {remedy}") from error
+        except (AnotherApi, RequestRefused) as error:
+            raise SettingsError(f"{where}: {error}; {remedy}") from error
         if written.strip() != PROBED:
             raise SettingsError(
                 f"{where} writes what the grammar does not allow (vLLM {served.version}): {remedy},"
