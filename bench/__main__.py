@@ -1,6 +1,8 @@
 """Measures the product, writes RESULTS.md: python -m bench [speed|resilience|replay …]"""
 
 import argparse
+import sys
+import traceback
 from collections.abc import Callable
 
 from bench import (
@@ -46,13 +48,30 @@ MEASUREMENTS: dict[str, Callable[[int], None]] = {
 }
 
 
+def rounds(word: str) -> int:
+    if not word.isdecimal() or int(word) < 1:
+        raise argparse.ArgumentTypeError(f"{word} is no number of rounds")
+    return int(word)
+
+
 def main() -> None:
+    known = ", ".join(MEASUREMENTS)
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("measurements", nargs="*", default=list(MEASUREMENTS))
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("measurements", nargs="*", metavar="MEASUREMENT", help=f"all, or {known}")
+    parser.add_argument("--rounds", type=rounds, default=3)
     arguments = parser.parse_args()
-    for name in arguments.measurements:
-        MEASUREMENTS[name](arguments.rounds)
+    names = arguments.measurements or list(MEASUREMENTS)
+    if unknown := [name for name in names if name not in MEASUREMENTS]:
+        parser.error(f"there is no {', '.join(unknown)}: choose from {known}")
+    failed = []
+    for name in names:
+        try:
+            MEASUREMENTS[name](arguments.rounds)
+        except Exception:  # noqa: BLE001  # its section stays as it was, the others are measured
+            traceback.print_exc()
+            failed.append(name)
+    if failed:
+        sys.exit(f"not measured: {', '.join(failed)}")
 
 
 if __name__ == "__main__":

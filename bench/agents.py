@@ -7,6 +7,7 @@ import random
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from statistics import quantiles
 from typing import Any
 
@@ -34,6 +35,7 @@ TICKETS = int(AGENTS * SECONDS / THINK_S * 1.2)
 LIVE_S = 60.0
 PRODUCTION_PROMPT = load_profile(PRODUCTION).prompt_version
 LOOK_S = 0.1
+PATIENCE_S = 60.0
 PERCENTS = (50, 90, 95, 99)
 
 DONE = "select id from tickets where id = any(:ids) and state in ('replied', 'needs_human')"
@@ -59,7 +61,8 @@ class Answers:
     def wait(self, ticket_id: int) -> None:
         with self._lock:
             event = self._waiting.setdefault(ticket_id, threading.Event())
-        event.wait()
+        if not event.wait(PATIENCE_S):
+            raise TimeoutError(f"no answer to ticket {ticket_id} within {PATIENCE_S:g} s")
 
     def look(self) -> None:
         with self._lock:
@@ -144,11 +147,8 @@ def work(stack: Stack, answers: Answers, seconds: float) -> None:
                 answers.wait(post(stack, http, payload))
                 time.sleep(rng.expovariate(1 / THINK_S))
 
-    threads = [threading.Thread(target=agent, args=[number]) for number in range(AGENTS)]
-    for one in threads:
-        one.start()
-    for one in threads:
-        one.join()
+    with ThreadPoolExecutor(AGENTS) as threads:
+        list(threads.map(agent, range(AGENTS)))  # what ended one of them ends the measurement
 
 
 def predict(engine: Engine, tokens: list[int]) -> Simulated:

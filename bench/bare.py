@@ -98,6 +98,7 @@ def sampling(grammar: str | None, max_tokens: int, **changes: Any) -> Any:
         "seed": 0,
         "max_tokens": max_tokens,
         "output_kind": RequestOutputKind.FINAL_ONLY,
+        "detokenize": False,
         "structured_outputs": forced,
     }
     return SamplingParams(**arguments | changes)

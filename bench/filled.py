@@ -16,8 +16,10 @@ FILL = Path(__file__).parent.parent / "tests/integration/many_tickets.sql"
 
 
 @contextmanager
-def filled(tickets: int) -> Iterator[str]:
-    """The URL of a database with so many tickets, vacuumed as in use; the newest came just now."""
+def filled(tickets: int, *, apart_s: float = 20.0) -> Iterator[str]:
+    """The URL of a database with so many tickets, vacuumed as in use. The newest came just now,
+    each so many seconds after the one before.
+    """
     with tempfile.TemporaryDirectory(prefix="triage-bench-", ignore_cleanup_errors=True) as path:
         server = EmbeddedPostgres(Path(path))
         migrate.upgrade_at(server.url)
@@ -28,7 +30,8 @@ def filled(tickets: int) -> Iterator[str]:
         with engine.connect() as connection:
             for statement in FILL.read_text().split(";\n"):
                 if statement.strip():
-                    connection.execute(text(statement.replace(":tickets", str(tickets))))
+                    made = statement.replace(":tickets", str(tickets))
+                    connection.execute(text(made.replace(":apart", f"{apart_s} seconds")))
         with opened(server.url, pool_size=1) as sessions, transaction(sessions) as session:
             session.execute(text("set local statement_timeout = 0"))
             store.count_days(session)  # as the sweep does

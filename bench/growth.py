@@ -20,6 +20,10 @@ from worker.tickets.states import Queue
 
 FEW, MANY = 1_000, 1_000_000
 TICKETS = 300
+ANSWERED = text("""
+    select count(*) from attempts
+    where id > :since and outcome in ('replied', 'needs_human') and output_tokens > 0
+""")
 
 
 def measure(rounds: int) -> None:
@@ -61,6 +65,8 @@ def milliseconds(url: str) -> float:
     settings = load_settings(profile=desks.SCRIPTED, database_url=url, broker_url="memory://")
     engine = ScriptedEngine(first_labels(desks.read_taxonomy(settings)))
     with opened(url, pool_size=4) as sessions:
+        with transaction(sessions) as session:
+            first = session.execute(text("select max(id) from attempts")).scalar_one()
         run = compose.make_runtime(
             settings,
             engine,
@@ -68,7 +74,12 @@ def milliseconds(url: str) -> float:
             compose.make_publisher(settings, sessions),
             desks.make_desk(settings),
         )
-        return 1000 * median(seconds(one, sessions, run) for one in incoming(TICKETS))
+        taken = [seconds(one, sessions, run) for one in incoming(TICKETS)]
+        with transaction(sessions) as session:
+            answered = session.execute(ANSWERED, {"since": first}).scalar_one()
+    if answered != TICKETS:
+        raise RuntimeError(f"only {answered} of {TICKETS} tickets were answered")
+    return 1000 * median(taken)
 
 
 def seconds(ticket: IncomingTicket, sessions: Sessions, run: Runtime) -> float:

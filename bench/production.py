@@ -15,7 +15,7 @@ from bench.pipeline import ratios, rows_of_slots
 from bench.report import gpu, row, write_section
 from bench.speed import run
 from bench.turns import PROMPTS, turns_taken
-from bench.ways import MIXED, mixed_lengths, ratio_to_free, ways_of_batching
+from bench.ways import MIXED, mixed_lengths, ratios_to_free, ways_of_batching
 from worker.engine.alternatives import ALTERNATIVES
 from worker.engine.grammar import Grammar
 from worker.engine.machine import this_machine
@@ -63,7 +63,7 @@ def write(found: dict[str, Any]) -> None:
             row("(b) mixed lengths: continuous / one at a time, tokens/s",
                 [found["continuous"] / found["alone"]], 2),
             row("(d) prompt tokens from the cache, of all", [found["cached"]], 3),
-            row("(e) tokens/s with the grammar / without", [found["grammar"]], 3),
+            row("(e) tokens/s with the grammar / without", found["grammar"], 3),
         ],
     )  # fmt: skip
 
@@ -77,12 +77,12 @@ def by_turns(profile: str, turns: int) -> dict[str, Any]:
         return found | engine.alone(lambda llm: alone(llm, desk.grammar, asked))
 
 
-async def alone(llm: Any, grammar: Grammar, asked: Prompts) -> dict[str, float]:
+async def alone(llm: Any, grammar: Grammar, asked: Prompts) -> dict[str, Any]:
     """What the engine does when nobody but this asks it."""
     found = await generate(llm, asked, sampling(grammar.ebnf, grammar.max_tokens))
-    result = {"cached": found.cached_share}
+    result: dict[str, Any] = {"cached": found.cached_share}
     short, some = sampling(grammar.ebnf, ANSWER), asked[:SHORT]
-    result["grammar"] = await ratio_to_free(llm, some, short, turns=TURNS)
+    result["grammar"] = await ratios_to_free(llm, some, short, turns=TURNS)
     tell(result)
     return result | await ways_of_batching(llm, asked, mixed_lengths(TICKETS), alone=ALONE)
 

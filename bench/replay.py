@@ -89,7 +89,8 @@ def speeds(running: Stack, sessions: Sessions, rounds: int) -> tuple[list[float]
         wait_until_done(ids, sessions)
         live.append(rate_of(sessions, "replay_id is null and ticket_id = any(:ids)", ids))
         with replay(running, "--ids", str(write_ids(running, ids))) as process:
-            process.wait()
+            if process.wait():
+                raise RuntimeError(f"the replay ended with exit code {process.returncode}")
         replayed.append(rate_of(sessions, "replay_id is not null and ticket_id = any(:ids)", ids))
     return live, replayed
 
@@ -109,9 +110,11 @@ def live_p95(
     for number in range(1, rounds + 1):
         alone.append(p95(sessions, arrivals(running, rate, f"alone-{rate:g}-{number}")))
         made = make_old(running, sessions, prefix=f"old-{rate:g}-{number}")
-        with replay(running, "--ids", str(made)):
+        with replay(running, "--ids", str(made)) as process:
             time.sleep(3)
             beside.append(p95(sessions, arrivals(running, rate, f"beside-{rate:g}-{number}")))
+            if process.poll() is not None:
+                raise RuntimeError("the replay had ended before the live tickets did")
         print(f"  {rate:g}/s: {alone[-1]:.2f} s alone, {beside[-1]:.2f} s beside", flush=True)
         with transaction(sessions) as session:
             session.execute(text("update replays set state = 'cancelled'"))

@@ -68,6 +68,12 @@ def row(name: str, values: Sequence[float], digits: int) -> str:
     return f"| {name} | **{statistics.median(values):.{digits}f}** | {each} |"
 
 
+def many(name: str, values: Sequence[float], digits: int) -> str:
+    """A table's line for what was measured too often to show each: the median, the quartiles."""
+    low, middle, high = (f"{one:.{digits}f}" for one in statistics.quantiles(values, n=4))
+    return f"| {name} | **{middle}** | {len(values)} turns, half of them {low} to {high} |"
+
+
 def fact(name: str, value: object, detail: str = "") -> str:
     """A table's line for what was found once."""
     return f"| {name} | **{value}** | {detail} |"

@@ -113,11 +113,11 @@ def write(rounds: Sequence[Round]) -> None:
             row("worker, tokens/s written", stack("tokens_s"), 0),
             row("bare engine, tokens/s written", bare("tokens_s"), 0),
             row(
-                "(b) cold `triage demo`, seconds to the first reply",
+                "cold `triage demo`, seconds to the first reply",
                 [one.first_reply_s for one in rounds],
                 1,
             ),
-            row("(c) webhooks accepted per second", stack("webhooks_s"), 0),
+            row("webhooks accepted per second", stack("webhooks_s"), 0),
             row("worker, peak memory in MB", stack("worker_mb"), 0),
             row("gateway, peak memory in MB", stack("gateway_mb"), 0),
         ],

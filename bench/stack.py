@@ -37,8 +37,9 @@ select
     sum(output_tokens)::float as tokens
 from attempts
 join tickets on tickets.id = attempts.ticket_id
-where tickets.external_id like 'bench-%'
+where tickets.external_id like 'bench-%' and attempts.finish_reason = 'stop'
 """
+"""Attempts that the engine answered to the end."""
 
 
 class Memory:
@@ -87,6 +88,8 @@ def measure(profile: str, tickets: int) -> dict[str, float]:
             webhooks_s = webhook_rate(stack)
         with transaction(sessions) as session:
             speed = session.execute(text(SPEED)).one()
+    if speed.tickets != tickets:
+        raise RuntimeError(f"only {speed.tickets:,} of {tickets:,} tickets were answered")
     return {
         "tickets_s": speed.tickets / speed.seconds,
         "tokens_s": speed.tokens / speed.seconds,

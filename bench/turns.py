@@ -135,7 +135,7 @@ class Turns:
     ) -> None:
         self._engine, self._sessions, self._publisher = engine, sessions, publisher
         self._prompts = desk_prompts(engine.profile, desk, PROMPTS)
-        asks = partial(sampling, desk.grammar.ebnf, desk.grammar.max_tokens, detokenize=False)
+        asks = partial(sampling, desk.grammar.ebnf, desk.grammar.max_tokens)
         self._bare_asks, self._told_asks = asks(), asks(**TOLD) if told else None
         self._enough = 0
         self._all_taken = False

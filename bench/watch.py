@@ -2,22 +2,27 @@
 
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 
 @contextmanager
-def watching(look: Callable[[], None], *, every_s: float) -> Iterator[None]:
-    """Call `look` every so many seconds, in a thread that ends with the block."""
+def watching(look: Callable[[], object], *, every_s: float) -> Iterator[None]:
+    """Call `look` every so many seconds, in a thread that ends with the block.
+
+    Raises:
+        Exception: what a look raised; after it nobody has looked any more.
+    """
     stopped = threading.Event()
 
     def watch() -> None:
         while not stopped.wait(every_s):
             look()
 
-    thread = threading.Thread(target=watch, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        stopped.set()
-        thread.join()
+    with ThreadPoolExecutor(1) as threads:
+        watched = threads.submit(watch)
+        try:
+            yield
+        finally:
+            stopped.set()
+        watched.result()

@@ -47,8 +47,8 @@ def spread(batch: Generated) -> float:
     return max(lengths) * len(lengths) / sum(lengths)
 
 
-async def ratio_to_free(llm: Any, asked: Prompts, forced: Any, *, turns: int) -> float:
-    """Tokens a second with a grammar / without.
+async def ratios_to_free(llm: Any, asked: Prompts, forced: Any, *, turns: int) -> list[float]:
+    """Tokens a second with a grammar / without, in each turn.
 
     Without a grammar each answer is made as long as it was with one, so that as many sequences run
     at each step: an answer that ends sooner or later changes the last steps, when few still run.
@@ -58,11 +58,13 @@ async def ratio_to_free(llm: Any, asked: Prompts, forced: Any, *, turns: int) ->
         for one in (await generate(llm, asked, forced)).outputs
     }
     free = [sampling(None, lengths[tuple(ids)], ignore_eos=True) for ids in asked]
-    return await ratio_of_turns(llm, asked, forced, free, turns=turns)
+    return await ratios_of_turns(llm, asked, forced, free, turns=turns)
 
 
-async def ratio_of_turns(llm: Any, asked: Prompts, one: Any, other: Any, *, turns: int) -> float:
-    """Tokens a second with `one`'s parameters / with the `other`'s, the median of the turns'."""
+async def ratios_of_turns(
+    llm: Any, asked: Prompts, one: Any, other: Any, *, turns: int
+) -> list[float]:
+    """Tokens a second with `one`'s parameters / with the `other`'s, in each turn."""
     pair = {"one": one, "other": other}
     ratios = []
     for turn in range(turns):
@@ -71,4 +73,4 @@ async def ratio_of_turns(llm: Any, asked: Prompts, one: Any, other: Any, *, turn
             for which in list(pair)[:: 1 if turn % 2 else -1]
         }
         ratios.append(speeds["one"] / speeds["other"])
-    return median(ratios)
+    return ratios

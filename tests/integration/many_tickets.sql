@@ -1,4 +1,4 @@
--- :tickets triaged tickets, each with its attempt and reply, as wide as real ones; one in ten is bad in some way.
+-- :tickets triaged tickets, :apart from one to the next, each with its attempt and reply, as wide as real ones; one in ten is bad in some way.
 insert into desks (sha256, prompt_version, language, taxonomy, instruction)
 values ('desk', 'triage-1', 'en', '{}', '');
 
@@ -11,7 +11,7 @@ select
     repeat('A sentence of a ticket. ', 20),
     'triage.live',
     case when n % 10 = 0 then 'needs_human' else 'replied' end,
-    now() - (:tickets - n) * interval '20 seconds',
+    now() - (:tickets - n) * interval ':apart',
     (array['de', 'fr', 'ja', 'zh', 'en'])[1 + n % 5],
     1
 from generate_series(1, :tickets) as n;

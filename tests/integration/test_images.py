@@ -142,4 +142,4 @@ def test_the_query_of_the_capacity_page_runs(sessions: Sessions) -> None:
         session.execute(text("set local role triage_ops"))
         found = session.execute(text(query)).one()
 
-    assert found._fields == ("tokens_per_ticket", "at_once")
+    assert found._fields == ("tokens_per_attempt", "at_once")

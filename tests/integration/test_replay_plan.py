@@ -48,7 +48,8 @@ def filled(postgres_url: str) -> Iterator[Sessions]:
     engine = database.connect(postgres_url.replace("/postgres?", "/many?"), pool_size=2)
     migrate.upgrade(engine)
     for statement in FILL.read_text().split(";\n"):
-        run_outside(engine, statement.replace(":tickets", str(TICKETS)))
+        made = statement.replace(":tickets", str(TICKETS)).replace(":apart", "20 seconds")
+        run_outside(engine, made)
     run_outside(engine, "vacuum full analyze tickets")
     run_outside(engine, "vacuum analyze")
     yield database.sessions(engine)
