@@ -15,7 +15,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from prometheus_client import REGISTRY
 from prometheus_client.parser import text_string_to_metric_families
-from sqlalchemy import select
+from sqlalchemy import select, text
 
 from tests.conftest import REPOSITORY
 from tests.integration.test_gateway import LIMIT, SECRET, Desk
@@ -105,6 +105,24 @@ def test_what_waits_and_since_when_is_told(helpdesk: Desk) -> None:
     assert found["triage_backlog_tickets", "triage.live"] == 1
     assert 0 <= found["triage_backlog_age_seconds", "triage.live"] < 60
     assert found["triage_source_silent_seconds", "generic"] < 60
+
+
+@pytest.mark.usefixtures("replied")
+def test_a_day_of_tickets_is_read_once_a_minute(
+    sessions: Sessions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    views, monotonic = ops_metrics.OfViews(sessions), time.monotonic
+
+    def languages() -> list[str]:
+        [found] = [one for one in views.collect() if one.name == "triage_answered_tickets"]
+        return [sample.labels["language"] for sample in found.samples]
+
+    assert languages() == ["de"]
+    with transaction(sessions) as session:
+        session.execute(text("update tickets set language = 'ja'"))
+    assert languages() == ["de"]
+    monkeypatch.setattr(time, "monotonic", lambda: monotonic() + ops_metrics.DAY_S)
+    assert languages() == ["ja"]
 
 
 def test_without_postgres_metrics_say_so(sessions: Sessions) -> None:
