@@ -89,13 +89,15 @@ def test_every_profile_fits_the_least_card_that_it_names(name: str) -> None:
     assert made is None or made.tokens_each > 2_000  # a ticket and its answer
 
 
+NEMOS = {
+    "model_type": "mistral", "num_hidden_layers": 40, "hidden_size": 5120,
+    "intermediate_size": 14336, "num_attention_heads": 32, "num_key_value_heads": 8,
+    "head_dim": 128, "vocab_size": 131072, "max_position_embeddings": 1024000,
+}  # fmt: skip
+
+
 def test_a_config_json_says_the_same_as_the_table(tmp_path: Path) -> None:
-    config = {
-        "num_hidden_layers": 40, "hidden_size": 5120, "intermediate_size": 14336,
-        "num_attention_heads": 32, "num_key_value_heads": 8, "head_dim": 128,
-        "vocab_size": 131072, "max_position_embeddings": 131072,
-    }  # fmt: skip
-    (tmp_path / "config.json").write_text(json.dumps(config))
+    (tmp_path / "config.json").write_text(json.dumps(NEMOS))
 
     read = shape_of(str(tmp_path))
 
@@ -141,13 +143,6 @@ def test_the_plan_names_the_profiles_that_fit_the_card() -> None:
     assert (code, found["fits"]) == (0, True)
     assert found["profile"] == "nemo-awq-32k"
     assert found["profiles"] == ["nemo-awq-32k", "nemo-awq-32k-hopper", "nemo-awq-128k"]
-
-
-NEMOS = {
-    "model_type": "mistral", "num_hidden_layers": 40, "hidden_size": 5120,
-    "intermediate_size": 14336, "num_attention_heads": 32, "num_key_value_heads": 8,
-    "head_dim": 128, "vocab_size": 131072, "max_position_embeddings": 1024000,
-}  # fmt: skip
 
 
 def planned(folder: Path, *words: str, **changes: object) -> tuple[int, str]:

@@ -3,7 +3,7 @@
 import json
 from dataclasses import replace
 from math import ceil
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -48,11 +48,23 @@ def plan(
     context = context or min(USUAL_CONTEXT, shape.max_context)
     made = Plan(shape, precision, cache, context, sequences, card, share)
     fitting = matching(made)
-    taken = [one.name for one in fitting if does(one, made)]
-    told = {
-        "model": shape.name,
-        "parameters": shape.parameters,
-        "kv_bytes_per_token": shape.kv_bytes(cache),
+    is_beyond = context > shape.max_context
+    if as_json:
+        typer.echo(json.dumps(figures(made, fitting)))
+    else:
+        tell(made)
+        if not is_beyond:
+            tell_profiles(made, fitting)
+    if not made.fits or is_beyond:
+        raise typer.Exit(4)
+
+
+def figures(made: Plan, fitting: list[Profile]) -> dict[str, Any]:
+    """The plan for machines to read."""
+    return {
+        "model": made.shape.name,
+        "parameters": made.shape.parameters,
+        "kv_bytes_per_token": made.shape.kv_bytes(made.cache),
         "weights_gb": round(made.weights_gb, 2),
         "kv_gb": round(made.kv_gb, 2),
         "activations_gb": ACTIVATIONS_GB,
@@ -63,17 +75,9 @@ def plan(
         "fits": made.fits,
         "kv_tokens": made.kv_tokens,
         "tokens_each": made.tokens_each,
-        "profile": taken[0] if taken else None,
+        "profile": next((one.name for one in fitting if does(one, made)), None),
         "profiles": [one.name for one in fitting],
     }
-    if as_json:
-        typer.echo(json.dumps(told))
-    else:
-        tell(made)
-        if context <= shape.max_context:
-            tell_profiles(made, fitting)
-    if not made.fits or context > shape.max_context:
-        raise typer.Exit(4)
 
 
 def weights_of(model: str) -> Precision:

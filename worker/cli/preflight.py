@@ -61,8 +61,8 @@ def look_at_model(profile: Profile, settings: Settings, machine: Machine | None)
 
 def prompt(profile: Profile) -> Seen:
     is_known = profile.prompt_version in (known := available_versions())
-    fix = None if is_known else f"name another `prompt_version`: {', '.join(known)}"
-    return Seen("prompt", profile.prompt_version, fix)
+    missing = f"there is no prompt {profile.prompt_version}, only {', '.join(known)}"
+    return Seen("prompt", profile.prompt_version, None if is_known else missing)
 
 
 def servers(settings: Settings) -> Seen:

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.text import Text
 
 from worker.cli.by_hand import AsJson
+from worker.cli.preflight import prompt
 from worker.cli.tables import plain_table
 from worker.engine.arguments import (
     installed_arguments,
@@ -19,7 +20,6 @@ from worker.engine.arguments import (
 from worker.engine.machine import least_capability
 from worker.engine.profiles import load_profile, profile_names
 from worker.errors import SettingsError
-from worker.triage.prompts import available_versions
 
 app = typer.Typer(no_args_is_help=True)
 Name = Annotated[str, typer.Argument(metavar="PROFILE")]
@@ -90,7 +90,7 @@ def problems_of(name: str) -> Iterator[str]:
     yield from refused_words(profile)
     if least_capability(profile.quantization) is None:
         yield f"vLLM does not know the quantization {profile.quantization}"
-    if profile.prompt_version not in (known := available_versions()):
-        yield f"there is no prompt {profile.prompt_version}, only {', '.join(known)}"
+    if missing := prompt(profile).fix:
+        yield missing
     if profile.plan and not profile.plan.fits:
         yield f"takes {profile.plan.loaded_gb:.1f} GB: more than its card has"

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from worker.engine.memory import quant_method
 from worker.engine.profiles import Profile
 from worker.engine.shape import read_config
 from worker.errors import SettingsError
@@ -75,7 +76,7 @@ class Checkpoint:
     @property
     def quantization(self) -> str | None:
         """How its weights are kept (`awq`, …); None: in 16 bits."""
-        return (self.config.get("quantization_config") or {}).get("quant_method")
+        return quant_method(self.config)
 
     def build(self, profile: Profile) -> str:
         """SHA-256 over what decides the answers: the files, and how the profile runs them.

@@ -40,16 +40,21 @@ class Precision(StrEnum):
         return {"fp16": 2.0, "fp8": 1.0, "awq": (4 + 20 / 128) / 8}[self.value]
 
 
+def quant_method(config: Mapping[str, Any]) -> str | None:
+    """The word for it in a `config.json`; None: it says nothing of it."""
+    kept = config.get("quantization_config") or {}
+    return kept.get("quant_method") if isinstance(kept, dict) else str(kept)
+
+
 def precision_of(config: Mapping[str, Any]) -> Precision | None:
     """How a checkpoint's weights are kept, by its `config.json`; None: in 16 bits.
 
     Raises:
         SettingsError: in a way that is not counted here.
     """
-    kept = config.get("quantization_config")
-    if not kept:
+    if not config.get("quantization_config"):
         return None
-    method = kept.get("quant_method") if isinstance(kept, dict) else kept
+    method = quant_method(config)
     if method not in (Precision.AWQ, Precision.FP8):
         raise SettingsError(f"its weights are kept as {method}: name a --precision like it")
     return Precision(method)

@@ -73,9 +73,8 @@ class Shape:
 
     def is_like(self, other: "Shape") -> bool:
         """Whether both have the same parameters, whatever they are called."""
-        return replace(self, name="", max_context=0, rope_base=0, tekken=False) == replace(
-            other, name="", max_context=0, rope_base=0, tekken=False
-        )
+        alike = {"name", "max_context", "rope_base", "tekken"}
+        return self == replace(other, **{field: getattr(self, field) for field in alike})
 
     @property
     def embeddings(self) -> int:

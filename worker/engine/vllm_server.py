@@ -107,7 +107,7 @@ class ServerEngine:
         except (httpx.HTTPError, RuntimeError) as error:
             raise EngineUnavailable(f"{where} hung up: {type(error).__name__}") from error
         said = f"said {answer.status_code} to what we ask: {answer.text[:200]}"
-        if answer.is_client_error and answer.status_code != httpx.codes.TOO_MANY_REQUESTS:
+        if refuses(answer):
             raise SettingsError(f"{where} {said}; {remedy}")
         if not answer.is_success:
             raise EngineUnavailable(f"{where} {said}")
@@ -160,13 +160,18 @@ class ServerEngine:
         return answer
 
 
+def refuses(answer: httpx.Response) -> bool:
+    """The same again would not help."""
+    return answer.is_client_error and answer.status_code != httpx.codes.TOO_MANY_REQUESTS
+
+
 def refusal(endpoint: Endpoint, answer: httpx.Response) -> Exception:
     """What an answer that is none means for the ticket, and for its server."""
     said = f"the server said {answer.status_code}: {answer.text[:200]}"
     if answer.status_code in ANOTHER:
         endpoint.forget()
         return EngineUnavailable(said)
-    if answer.is_client_error and answer.status_code != httpx.codes.TOO_MANY_REQUESTS:
+    if refuses(answer):
         return RequestRefused(f"the server refused the request: {said}")
     if answer.status_code == NOBODY_THERE and not endpoint.still_answers():
         return EngineUnavailable(said)

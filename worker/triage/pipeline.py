@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
 from schemas.reply import LABELS, Reply, label_values
-from worker.engine.contract import Engine, Generation, Prompt, Request
+from worker.engine.contract import PROBE, Engine, Generation, Prompt, Request
 from worker.errors import Hopeless, PromptTooLong
 from worker.stages import stage
 from worker.triage import checks, confidence, prompts
@@ -21,8 +21,6 @@ from worker.triage.shortening import shorten
 
 WARM_UP_S = 300.0
 """A first compilation of the grammar takes seconds, a first run of a large model's kernels more."""
-AT_ONCE = 'root ::= "."'
-"""A grammar whose answer is over at once, whatever it might have taken."""
 SHORTENED = "ticket_is_whole"
 """The check, among an attempt's findings, that a ticket fails which did not fit the context."""
 
@@ -125,7 +123,7 @@ def warm_up(engine: Engine, desk: Desk, *, engines: int = 1) -> Sequence[BaseExc
     failures = [error for one in asked if (error := one.exception())]
     if len(failures) == engines:
         raise failures[0]
-    engine.generate(replace(longest, grammar=AT_ONCE), deadline_s=WARM_UP_S)
+    engine.generate(replace(longest, grammar=PROBE.grammar), deadline_s=WARM_UP_S)
     return failures
 
 
