@@ -131,11 +131,13 @@ def real_weights() -> dict[str, Path]:
     """What TRIAGE_MODEL_DIR holds, by its precision: weights in 16 bits become FP8 when loaded.
 
     Raises:
-        SettingsError: it is another model than Mistral Nemo 12B.
+        SettingsError: there is none, or it is another model than Mistral Nemo 12B.
     """
-    folder = Path(os.environ.get("TRIAGE_MODEL_DIR", "none"))
-    if not (folder / "config.json").is_file():
+    if not (said := os.environ.get("TRIAGE_MODEL_DIR")):
         return {}
+    folder = Path(said)
+    if not (folder / "config.json").is_file():
+        raise SettingsError(f"TRIAGE_MODEL_DIR: {folder} has no config.json: name {NEMO}'s folder")
     config = read_config(folder / "config.json")
     if not Shape.of(config, name=str(folder)).is_like(known_shapes()["nemo-12b"]):
         raise SettingsError(f"TRIAGE_MODEL_DIR: {folder} is not {NEMO}: name its folder, or none")

@@ -1,7 +1,8 @@
 """Runs the migrations over a connection that `worker.migrate` (or a test) passes in.
 
-Every migration has a lock timeout, so that it fails fast instead of blocking a running desk, and
-a statement timeout, so that a slow one is noticed.
+Every migration has a lock timeout, so that one that waits for a running desk fails soon, and a
+statement timeout, so that a slow one is noticed. What has its lock keeps it until it is done: an
+index on a table of millions takes a minute, in which webhooks are answered with 503 and come again.
 """
 
 from alembic import context

@@ -191,6 +191,10 @@ class Settings(BaseSettings):
         Path("var/run/worker.ready"),
         description="Exists while the worker takes tickets: for a container's health check.",
     )
+    alive_file: Path | None = Field(
+        None, description="`triage sweep` and `triage writeback run` touch it in every round: for "
+        "a liveness probe. None: they touch nothing.",
+    )  # fmt: skip
     metrics_host: str = Field(
         "127.0.0.1", description="Address on which a worker answers /metrics for Prometheus."
     )

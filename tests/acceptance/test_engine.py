@@ -21,6 +21,7 @@ from worker import metrics
 from worker.engine import arguments
 from worker.engine.arguments import refused_words, unknown_arguments
 from worker.engine.contract import Prompt, Request
+from worker.engine.memory import ACTIVATIONS_GB, GB, OVERHEAD_GB, Plan, Precision
 from worker.engine.profiles import load_profile, profile_names
 from worker.engine.shape import Shape
 from worker.engine.supervised import SupervisedEngine
@@ -101,6 +102,17 @@ def test_the_plan_of_memory_agrees_with_what_vllm_reports(engine: SupervisedEngi
     told = config.num_gpu_blocks * config.block_size
 
     assert told == pytest.approx(2**30 / shape.kv_bytes("fp16"), rel=0.02)  # of 1 GiB
+
+
+def test_the_plan_counts_the_weights_that_are_loaded() -> None:
+    folder = REPOSITORY / "models/demo"
+    shape = Shape.of_config(folder / "config.json")
+    plan = Plan(shape, Precision.AWQ, "fp16", context=8192, sequences=16, card_gb=24, share=0.9)
+
+    weights_gb = plan.loaded_gb - plan.kv_gb - ACTIVATIONS_GB - OVERHEAD_GB
+
+    on_disk = (folder / "model.safetensors").stat().st_size
+    assert weights_gb * GB == pytest.approx(on_disk, rel=0.05)
 
 
 def test_every_profile_is_in_the_installed_vllms_own_words() -> None:

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +18,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from bench.bare import NECESSARY
 from tests.stack import wait_for
 from worker.engine import vllm_engine
 from worker.engine.alternatives import MARKS_OF_A_LABEL
@@ -53,20 +54,26 @@ LABEL = replace(
 )
 ENDLESS = replace(YES, grammar="root ::= [a-z ]{1200,1300}", max_tokens=1300, temperature=1.0)
 LIKELY = -5.0
+ENGINES = ["scripted", "server", "plain server", "in process", "on a card"]
 PROFILE = load_profile("demo")
 API_SERVER = "vllm.entrypoints.openai.api_server"
 """What `vllm serve` starts; the CPU build's own command looks for a package named vllm."""
 
 
 class Server:
-    """A real `vllm serve` with the demonstration model, as `triage profile command demo` says."""
+    """A real `vllm serve` with the demonstration model, as `triage profile command demo` says.
 
-    def __init__(self, log: Path) -> None:
+    `plugins`: those of ours that it loads; None: all, as where it shares our environment.
+    """
+
+    def __init__(self, log: Path, *, plugins: Iterable[str] | None = None) -> None:
         self.url = f"http://127.0.0.1:{(port := free_port('127.0.0.1'))}"
         words = shlex.split(serve_command(PROFILE))
         start = words.index("vllm")
         [_, _, model, *flags] = words[start:]
-        environment = dict(word.split("=", 1) for word in words[:start])
+        environment = dict(word.split("=", 1) for word in words[:start] if "=" in word)
+        if plugins is not None:
+            environment["VLLM_PLUGINS"] = ",".join(plugins)
         self._log = log
         with log.open("wb") as output:
             self.process = subprocess.Popen(
@@ -108,6 +115,15 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 @pytest.fixture(scope="module")
+def plain_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Anybody's: with nothing of ours but the kernel without which old CPUs run no such model."""
+    server = Server(tmp_path_factory.mktemp("plain") / "log", plugins=NECESSARY)
+    server.wait_ready()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="module")
 def on_a_card() -> Iterator[VllmEngine]:
     """Labels are told of as they are where there is a card."""
     with pytest.MonkeyPatch.context() as patch:
@@ -117,13 +133,13 @@ def on_a_card() -> Iterator[VllmEngine]:
     engine.stop()
 
 
-@pytest.fixture(scope="module", params=["scripted", "server", "in process", "on a card"])
+@pytest.fixture(scope="module", params=ENGINES)
 def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
     made: Engine
     if request.param == "scripted":
         made = ScriptedEngine(lambda _: "yes")
-    elif request.param == "server":
-        server: Server = request.getfixturevalue("server")
+    elif "server" in request.param:
+        server: Server = request.getfixturevalue(request.param.replace(" ", "_"))
         made = ServerEngine(PROFILE, [server.url])
     elif request.param == "on a card":
         made = request.getfixturevalue("on_a_card")
@@ -195,7 +211,7 @@ def test_a_deadline_that_passes_ends_the_request_and_nothing_else(engine: Engine
 
 def test_requests_past_their_deadline_leave_their_slots_to_others(engine: Engine) -> None:
     if isinstance(engine, ScriptedEngine):
-        return  # it has no slots
+        pytest.skip("it has no slots")
     many = 2 * PROFILE.max_num_seqs
 
     def is_late(_: int) -> bool:
@@ -217,7 +233,7 @@ def test_requests_past_their_deadline_leave_their_slots_to_others(engine: Engine
 
 def test_of_what_waits_the_most_urgent_goes_first(engine: Engine) -> None:
     if isinstance(engine, ScriptedEngine):
-        return  # with it nothing waits
+        pytest.skip("with it nothing waits")
     long = replace(YES, grammar="root ::= [a-z ]{300,310}", max_tokens=310)
     slots, done = PROFILE.max_num_seqs, list[str]()
 
@@ -241,7 +257,7 @@ def test_of_what_waits_the_most_urgent_goes_first(engine: Engine) -> None:
 
 def test_a_grammar_that_is_none_is_refused_and_the_engine_lives(engine: Engine) -> None:
     if isinstance(engine, ScriptedEngine):
-        return  # it knows no grammars
+        pytest.skip("it knows no grammars")
     with pytest.raises(RequestRefused):
         engine.generate(replace(YES, grammar="this is ::: none"), deadline_s=60)
 
@@ -263,16 +279,19 @@ def test_vllm_tells_a_worker_with_a_card_of_labels_alone(on_a_card: VllmEngine) 
     assert "".join(told[:-1]).count('"') < MARKS_OF_A_LABEL
 
 
-def test_a_server_and_a_worker_with_a_card_tell_what_one_without_does(
-    server: Server, on_a_card: VllmEngine
+def test_servers_and_a_worker_with_a_card_tell_what_one_without_does(
+    server: Server, plain_server: Server, on_a_card: VllmEngine
 ) -> None:
     over_http, inside = ServerEngine(PROFILE, [server.url]), VllmEngine(PROFILE)
+    plain = ServerEngine(PROFILE, [plain_server.url])
     try:
         told = inside.generate(LABEL, deadline_s=60)
         same(over_http.generate(LABEL, deadline_s=60), told)
+        same(plain.generate(LABEL, deadline_s=60), told)
         same(on_a_card.generate(LABEL, deadline_s=60), told)
     finally:
         over_http.stop()
+        plain.stop()
         inside.stop()
         with pytest.raises(EngineUnavailable):
             inside.generate(LABEL, deadline_s=60)

@@ -169,6 +169,25 @@ def test_corrections_come_over_http_from_who_bears_the_token(
     assert len(rows(sessions, "select from corrections")) == (status == 201)
 
 
+def test_what_was_erased_is_not_said_to_be_corrected(
+    sessions: Sessions, triage: Triage, api: TestClient, replied: int
+) -> None:
+    with transaction(sessions) as session:
+        store.erase(session, Ticket.id == replied)
+
+    by_hand = triage("correct", replied, "category=returns", "--by", "Ana")
+    answer: httpx.Response = api.post(
+        f"/api/tickets/{replied}/corrections",
+        json={"by": "Ana", "values": {"category": "returns"}},
+        headers={"Authorization": f"Bearer {TOKEN}"},
+    )
+
+    assert (by_hand.exit_code, answer.status_code) == (1, 404)
+    assert "was erased" in str(by_hand.exception)
+    assert "was erased" in answer.json()["reason"]
+    assert rows(sessions, "select from corrections") == []
+
+
 def test_without_a_token_the_api_is_closed(
     sessions: Sessions, publisher: Publisher, taxonomy: Taxonomy
 ) -> None:

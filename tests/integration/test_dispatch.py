@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -184,11 +184,38 @@ def test_two_suspects_are_never_in_the_engine_together(
         session.execute(text("update tickets set crashes = 2"))
     run = runtime(ScriptedEngine(watch))
 
-    with ThreadPoolExecutor(4) as threads:
-        list(threads.map(lambda ticket_id: triage_one(ticket_id, run), ids))
+    for _ in ids:
+        with ThreadPoolExecutor(4) as threads:
+            list(threads.map(lambda ticket_id: triage_one(ticket_id, run), ids))
+        let_a_minute_pass(sessions)
 
     assert most == [1]
     assert {state_of(sessions, ticket_id) for ticket_id in ids} == {State.REPLIED}
+
+
+def test_a_suspect_that_is_turned_away_is_not_held_and_no_try_is_used_up(
+    sessions: Sessions, broker: Broker, runtime: MakeRuntime, receive: Receive
+) -> None:
+    first, second = receive("1"), receive("2")
+    with transaction(sessions) as session:
+        session.execute(text("update tickets set crashes = 2"))
+
+    def meanwhile(_: Prompt) -> str:
+        if first in run.held.ids():
+            triage_one(second, run)
+            assert run.held.ids() == [first]
+        return written()
+
+    run = runtime(ScriptedEngine(meanwhile))
+    triage_one(first, run)
+    at_once = state_of(sessions, second)
+    triage_one(second, run)  # it is not due yet
+    let_a_minute_pass(sessions)
+    sweep(sessions, run.publisher).once()
+
+    assert (state_of(sessions, first), at_once) == (State.REPLIED, State.RECEIVED)
+    assert broker.sent == [(second, Queue.LIVE)]
+    assert crashes(sessions) == {"1": 2, "2": 2}
 
 
 def test_no_ticket_is_claimed_without_an_engine(
@@ -328,6 +355,40 @@ def test_a_message_the_broker_lost_is_sent_again_once_its_queue_is_empty(
 
     assert still_queued == [(ticket_id, Queue.LIVE)]
     assert broker.sent == [(ticket_id, Queue.LIVE)] * 2
+
+
+def test_a_ticket_that_is_given_back_while_others_are_announced_is_announced_again(
+    sessions: Sessions, broker: Broker, runtime: MakeRuntime, receive: Receive
+) -> None:
+    quick, other = receive("1"), receive("2")
+    run = runtime(ScriptedEngine(raising(DeadlineExceeded("no answer"))))
+
+    def sent() -> Iterator[tuple[int, str]]:
+        yield quick, Queue.LIVE
+        triage_one(quick, run)  # a worker has it before the next is sent, and gives it back
+        yield other, Queue.LIVE
+
+    run.publisher.announce(sent())
+    with transaction(sessions) as session:
+        noted = session.scalars(select(Ticket.id).where(Ticket.announced_at.is_not(None))).all()
+    let_a_minute_pass(sessions)
+    sweep(sessions, run.publisher).once()
+
+    assert noted == [other]
+    assert broker.sent[:3] == [(quick, Queue.LIVE), (other, Queue.LIVE), (quick, Queue.LIVE)]
+
+
+def test_a_sweep_that_has_just_started_waits_for_workers_that_were_cut_off_too(
+    sessions: Sessions, publisher: Publisher, receive: Receive
+) -> None:
+    """Postgres and the sweep were away together: no worker could renew its lease."""
+    ticket_id, ends = receive(), iter([False, True])
+    with transaction(sessions) as session:
+        store.claim(session, ticket_id, worker="far away", lease_s=-1)
+
+    sweep(sessions, publisher).until(lambda _: next(ends), interval_s=0)
+
+    assert state_of(sessions, ticket_id) == State.TRIAGING
 
 
 def test_a_queue_that_nobody_serves_is_not_filled_with_the_same_again(

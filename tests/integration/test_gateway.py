@@ -202,6 +202,20 @@ def test_a_source_that_is_not_set_up_is_404(desk: Desk, source: str, says: str) 
     assert says in answer.json()["reason"]
 
 
+def test_refusals_are_counted_by_desk_where_that_desk_is_known(
+    sessions: Sessions, publisher: Publisher
+) -> None:
+    settings = load_settings(webhook_secrets={"zendesk": SECRET, "zendesk_acme": SECRET})
+    intake = Intake(settings, sessions, publisher)
+    with TestClient(create_app(intake, sessions, max_body_bytes=LIMIT, threads=4)) as client:
+        for path in ("zendesk", "zendesk/acme", "zendesk/nobody", "%3Cscript%3E", "otrs/acme"):
+            client.post(f"/webhooks/{path}", content=b"{}")
+
+    with transaction(sessions) as session:
+        counted = session.execute(text("select source, sum(refused) from refusals group by 1"))
+        assert dict(counted.all()) == {"zendesk": 2, "zendesk/acme": 1, "unknown": 2}
+
+
 def test_a_dead_broker_still_gets_202_and_the_ticket_waits(
     sessions: Sessions, dead_publisher: Publisher
 ) -> None:

@@ -617,6 +617,49 @@ def test_cancelling_frees_what_is_in_work_too(
     assert again.exit_code == 0, again.output
 
 
+def test_what_is_claimed_while_a_replay_is_cancelled_ends_too(
+    sessions: Sessions, replied: int
+) -> None:
+    serve(sessions)
+    replay_id = begin(sessions)
+
+    def cancel() -> None:
+        with transaction(sessions) as session:
+            store.change_replay(session, replay_id, "cancelled", be=["running"], by="Ana")
+
+    with ThreadPoolExecutor() as meanwhile, transaction(sessions) as session:
+        store.claim_rerun(session, replied, worker="w", lease_s=60, profile="scripted")
+        cancelled = meanwhile.submit(cancel)
+        wait([cancelled], timeout=0.5)
+        session.commit()
+        cancelled.result(timeout=10)
+
+    with transaction(sessions) as session:
+        [last] = session.scalars(select(Attempt).where(Attempt.replay_id == replay_id))
+    assert (last.outcome, last.reason) == (Outcome.LOST, "cancelled by Ana")
+
+
+def test_a_correction_that_is_made_while_a_replay_is_promoted_is_not_overruled(
+    sessions: Sessions, replied: int, runtime: MakeRuntime
+) -> None:
+    serve(sessions)
+    replay_id = begin(sessions)
+    triage_one(replied, runtime(ScriptedEngine(lambda _: BETTER)))
+
+    def promote() -> store.Promoted:
+        with transaction(sessions) as session:
+            return store.promote(session, replay_id, None, by="Ana", reason=None)
+
+    with ThreadPoolExecutor() as meanwhile, transaction(sessions) as session:
+        store.correct(session, replied, {"category": "sales"}, by="Ben", note=None)
+        promoted = meanwhile.submit(promote)
+        wait([promoted], timeout=0.5)
+        session.commit()
+        done = promoted.result(timeout=10)
+
+    assert (done.ticket_ids, done.skipped) == ([], [(replied, "a person corrected it")])
+
+
 def test_a_replay_is_fed_though_its_workers_take_long_tickets_only(
     triage: Triage, replied: int, working: Working
 ) -> None:

@@ -21,7 +21,7 @@ from worker.dispatch.runtime import Runtime
 from worker.dispatch.tasks import triage_one
 from worker.dispatch.writeback import MOST_ATTEMPTS, Way, WriteBack, run_all
 from worker.engine.scripted import ScriptedEngine
-from worker.errors import OutletUnavailable, UnusableBody
+from worker.errors import OutletBusy, OutletUnavailable, UnusableBody
 from worker.helpdesk import HELPDESKS, Webhook
 from worker.helpdesk.outlets import Draft, Outlet, Remote, open_outlet
 from worker.helpdesk.twins import SETTINGS, TOKEN, TWINS, Twin, TwinTicket
@@ -580,6 +580,24 @@ def test_a_helpdesk_that_is_away_for_a_while_does_not_end_reconciling(
 
     assert json.loads(done.stdout.splitlines()[-1])["new"] == 1
     assert done.exit_code == 0, done.output
+
+
+def test_what_a_helpdesk_gave_before_it_failed_is_kept(
+    sessions: Sessions, twin: Twin, cli: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Limited:
+        def recent(self, since: datetime) -> Iterator[dict[str, Any]]:
+            yield from outlet(twin).recent(since)
+            raise OutletBusy("GET /tickets", wait_s=60)
+
+    twin.customer_writes("Wo ist meine Bestellung geblieben?", subject="Frage")
+    monkeypatch.setattr(compose, "outlet_of", lambda _settings, _source: Limited())
+
+    done = cli("reconcile", "zendesk", "--json")
+
+    assert "busy, again in 60 s" in str(done.exception)
+    with transaction(sessions) as session:
+        assert session.execute(text("select count(*) from tickets")).scalar() == 1
 
 
 def test_a_reply_that_failed_for_good_is_counted_so(

@@ -122,6 +122,27 @@ def test_a_good_reply_has_no_findings(
     assert found(code, taxonomy, detector, reply=replies[code]) == []
 
 
+QUOTED = {
+    "de": "Guten Tag! Ihre Anfrage an hilfe@firma.example ist da (siehe https://firma.example/x).",
+    "fr": "Bonjour, nous répondons depuis hilfe@firma.example. Merci, voir https://firma.example/x.",
+    "ja": "hilfe@firma.exampleまでのご連絡と、https://firma.example/xの内容を確認いたします。",
+    "zh": "我们已收到您发到hilfe@firma.example的邮件，并正在核实https://firma.example/x的内容。",
+    "en": "Hello, write to hilfe@firma.example; have a look at https://firma.example/x, please.",
+}
+
+
+@pytest.mark.parametrize("code", TICKETS)
+def test_an_address_of_the_ticket_may_stand_in_the_reply_whatever_follows(
+    code: str, taxonomy: Taxonomy, detector: LanguageDetector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_both = f"{TICKETS[code]} hilfe@firma.example https://firma.example/x"
+    monkeypatch.setitem(TICKETS, code, with_both)
+    invented = QUOTED[code].replace("hilfe", "müller").replace("/x", "/y")
+
+    assert found(code, taxonomy, detector, reply=QUOTED[code]) == []
+    assert set(found(code, taxonomy, detector, reply=invented)) == {"no_invented_address"}
+
+
 @pytest.mark.parametrize(("check", "code"), CASES)
 def test_a_fault_is_found_by_its_check_alone(
     check: str, code: str, taxonomy: Taxonomy, detector: LanguageDetector

@@ -1,8 +1,11 @@
 """The images, compose files and Kubernetes manifests: valid, and safe to run."""
 
 import json
+import os
 import re
 import shlex
+import subprocess
+import time
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -167,6 +170,30 @@ def test_what_serves_has_probes_and_a_disruption_budget(name: str) -> None:
 
     assert {"startupProbe", "readinessProbe"} <= container.keys()
     assert budget["spec"]["selector"]["matchLabels"].items() <= labels.items()
+
+
+@pytest.mark.parametrize("name", ["gateway", "sweep", "writeback"])
+def test_what_goes_round_and_hangs_is_started_again(name: str) -> None:
+    [container] = named("Deployment", name)["spec"]["template"]["spec"]["containers"]
+
+    assert {"startupProbe", "livenessProbe"} <= container.keys()
+
+
+@pytest.mark.parametrize("name", ["sweep", "writeback"])
+def test_a_file_that_nobody_touched_for_minutes_fails_the_probe(name: str, tmp_path: Path) -> None:
+    [container] = named("Deployment", name)["spec"]["template"]["spec"]["containers"]
+    [alive] = [one["value"] for one in container["env"] if one["name"] == "TRIAGE_ALIVE_FILE"]
+    probe: list[str] = container["livenessProbe"]["exec"]["command"]
+    file = tmp_path / "alive"
+
+    def is_alive() -> bool:
+        command = [word.replace(alive, str(file)) for word in probe]
+        return subprocess.run(command, check=False).returncode == 0
+
+    file.touch()
+    assert is_alive()
+    os.utime(file, (time.time() - 300,) * 2)
+    assert not is_alive()
 
 
 def test_only_the_gateway_has_the_gateways_secrets() -> None:

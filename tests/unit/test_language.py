@@ -1,11 +1,13 @@
 """Language detection: script rules, the restricted langdetect, and what is not served."""
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from worker.triage.language import LanguageDetector, is_japanese_form, same_language
+from worker.triage.prose import prose
 
 
 @pytest.mark.parametrize(
@@ -213,3 +215,24 @@ def test_forms_written_in_hong_kong_too_do_not_make_a_text_japanese() -> None:
     assert is_japanese_form("円")
     assert not is_japanese_form("裏")
     assert not is_japanese_form("订")
+
+
+@pytest.mark.parametrize("text", [
+    "詳しくはhttps://firma.example/xの内容をご確認ください",
+    "support@firma.exampleまでとのことですが届きません",
+])  # fmt: skip
+def test_what_follows_an_address_without_a_space_is_read(
+    text: str, detector: LanguageDetector
+) -> None:
+    assert detector.detect(text).code == "ja"
+    assert prose(text).isascii() is False
+    assert "firma" not in prose(text)
+
+
+@pytest.mark.parametrize("piece", ["a", "A", "a_", "a.", "a@", "a-", "www.", "https://x/", "あ"])
+def test_a_text_without_end_is_read_in_no_time(piece: str) -> None:
+    started = time.perf_counter()
+
+    prose(piece * 100_000)
+
+    assert time.perf_counter() - started < 2

@@ -21,7 +21,7 @@ from worker.helpdesk import HELPDESKS, Webhook
 from worker.helpdesk.outlets import OUTLETS, Draft, Outlet, Remote, open_outlet
 from worker.helpdesk.outlets.api import IN_DOUBT
 from worker.helpdesk.twins import SETTINGS, TOKEN, TWINS, Twin, TwinTicket
-from worker.helpdesk.twins.server import Said
+from worker.helpdesk.twins.server import Asked, Said
 from worker.settings import HelpdeskApi
 
 WITH_DRAFTS = {"helpscout", "front", "zammad", "freescout"}
@@ -354,6 +354,26 @@ def test_old_tickets_that_were_only_changed_are_not_new(name: str) -> None:
 
     assert len(found) == 1
     assert "Von jetzt" in str(found)
+
+
+def test_chatwoot_is_asked_for_the_messages_of_what_moved_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    twin = TWINS["chatwoot"]()
+    twin.customer_writes("Von gestern").created_at -= timedelta(days=1)
+    new = twin.customer_writes("Von jetzt")
+    asked, answer = list[str](), twin.messages  # type: ignore[attr-defined]
+
+    def messages(of: Asked) -> Any:
+        asked.append(of.path["ticket"])
+        return answer(of)
+
+    monkeypatch.setattr(twin, "messages", messages)
+
+    found = list(outlet_of(twin).recent(datetime.now(UTC) - timedelta(hours=1)))
+
+    assert [one["content"] for one in found] == ["Von jetzt"]
+    assert asked == [str(new.id)]
 
 
 @pytest.mark.parametrize("hours", [-11, 0, 13])

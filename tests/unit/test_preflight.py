@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,7 +19,9 @@ from bench.models import production_profile, real_weights
 from tests.conftest import REPOSITORY
 from tests.tekken import write_tokenizer
 from tests.vllm_twin import VllmTwin
+from worker.cli import compose
 from worker.cli.main import app
+from worker.cli.preflight import look_at_model
 from worker.engine import preflight
 from worker.engine.arguments import engine_arguments, serve_command
 from worker.engine.attention import TRITON, attention_backend
@@ -29,6 +32,7 @@ from worker.engine.profiles import Profile, load_profile
 from worker.errors import SettingsError
 from worker.quality.gate import compare
 from worker.quality.records import GateRecord
+from worker.settings import Settings, load_settings
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # torch and vLLM warn while they are imported
 
@@ -250,6 +254,15 @@ def test_another_models_weights_are_not_measured_as_nemo(
         production_profile()
 
 
+def test_weights_that_are_not_where_they_are_said_to_be_are_not_replaced_by_random_ones(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("TRIAGE_MODEL_DIR", str(tmp_path / "typo"))
+
+    with pytest.raises(SettingsError, match=r"typo has no config\.json"):
+        real_weights()
+
+
 @pytest.mark.parametrize("folder", ["/somewhere/gone", "models/gone"])
 def test_a_folder_that_is_not_there_is_refused_before_the_hub_is_asked(folder: str) -> None:
     own = load_profile("demo").model_copy(update={"model": folder})
@@ -340,8 +353,57 @@ def test_a_context_that_the_config_leaves_open_is_vllms_to_refuse(
     preflight.refuse_what_cannot_start(own, ADA)
 
 
-def test_a_model_of_the_hub_may_come_later() -> None:
-    preflight.refuse_what_cannot_start(load_profile("nemo-awq-32k"), ADA)
+@pytest.mark.parametrize(
+    ("machine", "config", "refused"),
+    [
+        (ADA, NEMO, None),
+        (HOPPER, NEMO, "an FP8 cache needs dtype"),
+        (ADA, {**NEMO, "num_hidden_layers": 64}, r"takes 1\d\.\d GB; the nemo-12b that \[size\]"),
+    ],
+)
+def test_a_model_of_the_hub_is_refused_before_its_weights_are_downloaded(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, machine: Machine, config: Any, refused: str
+) -> None:
+    def give(model: str, file: str, **_: Any) -> str:
+        assert (model, file) == (load_profile("nemo-awq-32k").model, "config.json")
+        (tmp_path / file).write_text(json.dumps(config))
+        return str(tmp_path / file)
+
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", give)
+
+    with pytest.raises(SettingsError, match=refused) if refused else nullcontext():
+        preflight.refuse_what_cannot_start(load_profile("nemo-awq-32k"), machine)
+
+
+def test_a_hub_that_gives_nothing_is_told_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any, **__: Any) -> str:
+        raise OSError("401 gated")
+
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", refuse)
+
+    with pytest.raises(SettingsError, match=r"the hub gives none .*hf download casperhansen"):
+        preflight.refuse_what_cannot_start(load_profile("nemo-awq-32k"), ADA)
+
+
+@pytest.mark.parametrize(
+    ("machine", "kept", "well"),
+    [(ADA, None, True), (CPU, None, True), (ADA, {"quant_method": "awq"}, False)],
+)
+def test_weights_in_16_bits_are_a_profile_too(
+    nemo: Path, machine: Machine, kept: Any, *, well: bool
+) -> None:
+    profile = load_profile("nemo-awq-32k").model_copy(update={"quantization": None, "size": None})
+    checkpoint = Checkpoint(nemo, {**NEMO, "quantization_config": kept})
+    kernel, weights = (
+        preflight.kernel(profile, machine),
+        preflight.quantization(profile, checkpoint),
+    )
+
+    assert kernel.fix is None
+    assert (weights.fix is None) is well
+    assert "--quantization" not in serve_command(profile)
+    takes = [seen.found for seen in preflight.sizes(profile, checkpoint, ADA)]
+    assert takes == ["takes 28.9 GB of 24.1 GB (share 0.95)"]
 
 
 def test_another_models_chat_template_is_told(nemo: Path, tmp_path: Path) -> None:
@@ -413,6 +475,45 @@ def test_without_a_gate_on_file_doctor_warns_and_strictly_refuses() -> None:
 
     assert (code, strict_code) == (0, 1)
     assert "! quality gate: none of this build" in output
+
+
+def test_what_servers_run_is_not_known_to_have_passed_a_gate(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    twin = VllmTwin()
+    monkeypatch.setenv("TRIAGE_SERVERS", twin.url)
+
+    (code, output), (strict_code, _) = doctor(), doctor("--strict")
+    twin.stop()
+
+    assert (code, strict_code) == (0, 1)
+    assert "! quality gate: servers do not tell which build they run" in output
+
+
+def test_weights_that_are_quantized_when_loaded_need_a_gate_too(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({**NEMO, "quantization_config": None}))
+    profile = load_profile("nemo-fp8-128k").model_copy(update={"model": str(tmp_path)})
+    settings = load_settings(gates=tmp_path)
+
+    *_, seen = look_at_model(profile, settings, replace(ADA, memory_gb=48.0))
+
+    assert seen.what == "quality gate"
+    assert seen.is_warning
+
+
+def test_where_nothing_can_ask_servers_doctor_says_where_to_look(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def no_tokenizers(_: Settings) -> None:
+        raise ImportError("No module named 'transformers'")
+
+    monkeypatch.setenv("TRIAGE_SERVERS", "http://127.0.0.1:9")
+    monkeypatch.setattr(compose, "server_engine", no_tokenizers)
+
+    code, output = doctor()
+
+    assert code == 0
+    assert output.rstrip().endswith("look from a worker")
 
 
 def test_a_gate_that_was_passed_by_this_build_satisfies_a_strict_doctor(

@@ -7,8 +7,8 @@ import pytest
 
 from tests.conftest import REPOSITORY
 from worker.engine.contract import Prompt
-from worker.engine.profiles import load_profile
-from worker.engine.tokens import PromptEncoder
+from worker.engine.profiles import load_profile, profile_names
+from worker.engine.tokens import PromptEncoder, load_tokenizer
 from worker.errors import SettingsError
 
 CONTROL = ("<s>", "</s>", "[INST]", "[/INST]", "<unk>", "<pad>")
@@ -59,12 +59,44 @@ MISTRAL_7B = {
 
 @pytest.mark.parametrize("version", MISTRAL_7B)
 def test_the_chat_template_of_another_model_is_refused(version: str, tmp_path: Path) -> None:
-    for name in ("tokenizer.json", "tokenizer_config.json", "config.json"):
-        shutil.copy(REPOSITORY / "models" / "demo" / name, tmp_path)
-    (tmp_path / "chat_template.jinja").write_text(MISTRAL_7B[version])
+    other = with_template(MISTRAL_7B[version], tmp_path)
 
     with pytest.raises(SettingsError, match="chat template"):
-        PromptEncoder(tmp_path, shape=load_profile("nemo-awq-32k").prompt_shape)
+        PromptEncoder(other, shape=load_profile("nemo-awq-32k").prompt_shape)
+
+
+PEERS = {  # what their published templates make of a conversation
+    "llama": """{% for m in messages %}{% if loop.first %}{{ '<|begin_of_text|>' }}{% endif %}
+{{- '<|start_header_id|>' + m.role + '<|end_header_id|>\n\n' }}{% if m.role == 'system' %}
+{{- 'Cutting Knowledge Date: December 2023\nToday Date: 26 Jul 2024\n\n' }}{% endif %}
+{{- m.content | trim + '<|eot_id|>' }}{% endfor %}{% if add_generation_prompt %}
+{{- '<|start_header_id|>assistant<|end_header_id|>\n\n' }}{% endif %}""",
+    "phi-3-medium": """{% for m in messages %}{% if m.role == 'user' %}
+{{- '<|user|>\n' + m.content + '<|end|>\n<|assistant|>\n' }}{% endif %}{% endfor %}""",
+    "qwen": """{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' }}
+{{- m.content + '<|im_end|>\n' }}{% endfor %}{% if add_generation_prompt %}
+{{- '<|im_start|>assistant\n' }}{% endif %}""",
+}
+
+
+@pytest.mark.parametrize("family", PEERS)
+def test_the_prompt_of_a_peer_is_what_its_own_template_writes(family: str, tmp_path: Path) -> None:
+    own = with_template(PEERS[family], tmp_path)
+    profiles = [load_profile(name) for name in profile_names() if name.startswith(family)]
+
+    for profile in profiles:
+        ids = PromptEncoder(own, shape=profile.prompt_shape).encode(Prompt("Sort it.", "Hallo"))
+        text = load_tokenizer(own, None).decode(ids)
+        assert 0 < text.index("Sort it.") < text.index("Hallo")
+    assert len(profiles) == 2
+
+
+def with_template(template: str, folder: Path) -> Path:
+    """A model with this chat template."""
+    for name in ("tokenizer.json", "tokenizer_config.json", "config.json"):
+        shutil.copy(REPOSITORY / "models" / "demo" / name, folder)
+    (folder / "chat_template.jinja").write_text(template)
+    return folder
 
 
 def test_the_models_own_chat_template_is_taken() -> None:

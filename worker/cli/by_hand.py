@@ -65,7 +65,8 @@ def correct(
             )
         except ValidationError as error:
             raise TriageError(first_mistake(error, whole="correction")) from error
-        store.correct(session, ticket_id, request.values, by=by, note=note)
+        if not store.correct(session, ticket_id, request.values, by=by, note=note):
+            raise TriageError(f"the text of ticket {ticket_id} was erased: nothing was corrected")
     Console().print(f"Ticket {ticket_id}: corrected {', '.join(request.values)}.", highlight=False)
 
 

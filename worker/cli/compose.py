@@ -261,3 +261,18 @@ def until_signalled(
     for number in numbers or (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopped.set())
     return stopped.wait
+
+
+def shown_alive(
+    stopped: Callable[[float], bool], alive_file: Path | None
+) -> Callable[[float], bool]:
+    """`stopped`, for a loop that asks it in every round: each time, the file is touched."""
+    if alive_file is None:
+        return stopped
+
+    def touched(wait_s: float) -> bool:
+        alive_file.touch()
+        return stopped(wait_s)
+
+    alive_file.parent.mkdir(parents=True, exist_ok=True)
+    return touched

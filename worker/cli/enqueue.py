@@ -162,12 +162,15 @@ def keep_all(
 def keep(
     batch: Sequence[Row], source: str, sessions: Sessions, publisher: Publisher | None
 ) -> list[tuple[Row, str, int | None]]:
-    """Commit one batch, then announce it; what became of each row, and the ticket's id."""
+    """Commit one batch, then announce it; what became of each row, and the ticket's id.
+
+    Sorted, so that two imports of the same tickets wait for each other and never both ways.
+    """
     outcomes: list[tuple[Row, str, int | None]] = []
     with transaction(sessions) as session:
         ids = [row.ticket.id for row in batch if row.ticket]
         known = store.known(session, source, ids) if source != SOURCE else {}
-        for row in batch:
+        for row in sorted(batch, key=ticket_of):
             if row.ticket is None:
                 outcomes.append((row, "unusable", None))
             elif row.ticket.id in known:
@@ -181,7 +184,11 @@ def keep(
     if publisher:
         new = [id_ for _, status, id_ in outcomes if status == "new" and id_]
         publisher.announce((ticket_id, Queue.BULK) for ticket_id in new)
-    return outcomes
+    return sorted(outcomes, key=lambda outcome: outcome[0].number)
+
+
+def ticket_of(row: Row) -> str:
+    return row.ticket.id if row.ticket else ""
 
 
 def incoming(ticket: GenericTicket, source: str = SOURCE) -> IncomingTicket:

@@ -33,7 +33,11 @@ def look_at(profile: Profile, settings: Settings) -> Iterator[Seen]:
     yield Seen("profile", profile.name)
     yield prompt(profile)
     if settings.servers:
-        yield servers(settings)
+        try:
+            yield servers(settings)
+        except ImportError as error:  # a gateway has no tokenizers
+            yield Seen("servers", f"not asked: {error}", "look from a worker", is_warning=True)
+            return
         yield from look_at_model(profile, settings, None)
         return
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")  # what it says at its import is noise here
@@ -55,8 +59,11 @@ def look_at_model(profile: Profile, settings: Settings, machine: Machine | None)
         yield Seen("checkpoint", "not here", str(error))
         return
     yield from of_checkpoint(profile, checkpoint, machine)
-    if checkpoint.quantization and machine:
+    if profile.quantization and machine:
         yield gate(profile, checkpoint, machine, settings.gates)
+    elif profile.quantization:
+        yield Seen("quality gate", "servers do not tell which build they run",
+                   "look where they run, without TRIAGE_SERVERS", is_warning=True)  # fmt: skip
 
 
 def prompt(profile: Profile) -> Seen:
@@ -68,8 +75,6 @@ def prompt(profile: Profile) -> Seen:
 def servers(settings: Settings) -> Seen:
     try:
         engine = compose.server_engine(settings)
-    except ImportError as error:  # a gateway has no tokenizers
-        return Seen("servers", f"not asked: {error}", "look from a worker", is_warning=True)
     except TriageError as error:
         return Seen("servers", str(error), "start them, or correct TRIAGE_SERVERS")
     down = ", ".join(engine.down())

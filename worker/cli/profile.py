@@ -18,6 +18,7 @@ from worker.engine.arguments import (
     unknown_arguments,
 )
 from worker.engine.machine import least_capability
+from worker.engine.preflight import SIXTEEN_BITS
 from worker.engine.profiles import load_profile, profile_names
 from worker.errors import SettingsError
 
@@ -38,7 +39,8 @@ def list_(as_json: AsJson = False) -> None:
     for one in profiles:
         plan = one.plan
         table.add_row(
-            one.name, one.quantization, f"{one.max_model_len:,}", str(one.max_num_seqs),
+            one.name, one.quantization or SIXTEEN_BITS,
+            f"{one.max_model_len:,}", str(one.max_num_seqs),
             f"{plan.card_gb:g} GB" if plan else "any", f"{plan.loaded_gb:.1f} GB" if plan else "–",
             Text(one.model, no_wrap=True, overflow="ellipsis"),  # `show` has it whole
         )  # fmt: skip
@@ -88,7 +90,7 @@ def problems_of(name: str) -> Iterator[str]:
     for argument in unknown_arguments(profile):
         yield f"vLLM has no argument {argument}"
     yield from refused_words(profile)
-    if least_capability(profile.quantization) is None:
+    if profile.quantization and least_capability(profile.quantization) is None:
         yield f"vLLM does not know the quantization {profile.quantization}"
     if missing := prompt(profile).fix:
         yield missing

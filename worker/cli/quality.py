@@ -111,7 +111,7 @@ def calibrate(
     if as_json:
         typer.echo(json.dumps({"thresholds": thresholds.model_dump(), "judged": report}))
         return
-    Console().print(thresholds_table(report))
+    Console(stderr=write is None).print(thresholds_table(report))  # the file may be standard output
     wanted = {"auto": auto_precision, "suggest": suggest_precision}
     for missed in below(report, wanted):
         Console(stderr=True).print(missed, style="yellow", highlight=False)

@@ -4,7 +4,6 @@ import json
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from itertools import islice
 from typing import Annotated, Any
 
 import typer
@@ -78,10 +77,10 @@ def ask(
     """One round; how many tickets were new, known, no customer's message, unreadable."""
     counts = dict.fromkeys(("new", "known", "ignored", "unreadable"), 0)
     found = tickets(settings, source, datetime.now(UTC) - age, counts)
-    while batch := list(islice(found, BATCH)):
+    for batch in batches(found):
         new = []
         with transaction(sessions) as session:
-            for ticket in batch:
+            for ticket in sorted(batch, key=lambda one: one.external_id):  # as in imports
                 received = store.receive(session, ticket, Queue.LIVE)
                 what = "known" if not received.is_new else "new"
                 counts["ignored" if received.is_ignored else what] += 1
@@ -92,6 +91,23 @@ def ask(
         if not dry_run:
             publisher.announce([(ticket_id, Queue.LIVE) for ticket_id in new])
     return counts
+
+
+def batches(found: Iterator[IncomingTicket]) -> Iterator[list[IncomingTicket]]:
+    """What a helpdesk gave before it failed is kept all the same."""
+    batch = list[IncomingTicket]()
+    try:
+        for ticket in found:
+            batch.append(ticket)
+            if len(batch) == BATCH:
+                yield batch
+                batch = []
+    except OutletError:
+        if batch:
+            yield batch
+        raise
+    if batch:
+        yield batch
 
 
 def tickets(

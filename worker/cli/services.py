@@ -105,7 +105,8 @@ def sweep(
     if once:
         sweeping.once()
     else:
-        sweeping.until(compose.until_signalled(), interval_s=settings.sweep_interval_s)
+        stopped = compose.shown_alive(compose.until_signalled(), settings.alive_file)
+        sweeping.until(stopped, interval_s=settings.sweep_interval_s)
 
 
 def migrate() -> None:

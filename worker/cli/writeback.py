@@ -40,7 +40,8 @@ def run(
                 pass
         return
     metrics.serve(settings.metrics_host, settings.writeback_metrics_port)
-    if not run_all(sessions, ways, compose.until_signalled()):
+    stopped = compose.shown_alive(compose.until_signalled(), settings.alive_file)
+    if not run_all(sessions, ways, stopped):
         raise typer.Exit(1)
 
 

@@ -46,9 +46,10 @@ class Publisher:
 
         Stops at the first message that the broker does not take.
         """
+        began = time.monotonic()
         sent = self.send(tickets)
         if sent:
-            self._note(sent)
+            self._note(sent, began)
         return len(sent)
 
     def send(self, tickets: Iterable[Announced]) -> list[int]:
@@ -85,10 +86,10 @@ class Publisher:
                     for name in QUEUES
                 }
 
-    def _note(self, sent: list[int]) -> None:
+    def _note(self, sent: list[int], began: float) -> None:
         try:
             with transaction(self._sessions) as session:
-                store.announced(session, sent)
+                store.announced(session, sent, within_s=time.monotonic() - began)
         except UNAVAILABLE as error:  # the sweep will announce them once more, which does no harm
             log.warning("postgres_unavailable", error=reason(error))
 

@@ -65,11 +65,14 @@ class Sweep:
                     task()
                 except UNAVAILABLE as error:
                     log.warning("not_swept", what=task.__name__, error=reason(error))
-                    self._frees_from = time.monotonic() + self._lease_s
         return swept
 
     def until(self, stopped: Callable[[float], bool], *, interval_s: float) -> None:
-        """Sweep every `interval_s` seconds until `stopped(interval_s)`, which waits, says so."""
+        """Sweep every `interval_s` seconds until `stopped(interval_s)`, which waits, says so.
+
+        Nothing is freed in the first `lease_s` seconds: Postgres may have been away until now.
+        """
+        self._frees_from = time.monotonic() + self._lease_s
         while True:
             try:
                 self.once()

@@ -16,6 +16,7 @@ from worker import logs, stages, tracing
 from worker.database import UNAVAILABLE
 from worker.dispatch.celery_app import TASK
 from worker.dispatch.desks import language_then
+from worker.dispatch.holding import Occupied
 from worker.dispatch.outcomes import Ending, crash, failure, move, record, release, repair
 from worker.dispatch.runtime import Runtime
 from worker.errors import EngineCrashed, EngineUnavailable, PromptTooLong, Retryable
@@ -29,6 +30,8 @@ from worker.triage.pipeline import Triaged
 log = logs.get(__name__)
 
 LOOK_S = 0.2
+SUSPECT_WAITS_S = 5.0
+"""So long one is put off while another is in the engine: about as long as a ticket takes."""
 OWN = Setting()
 
 
@@ -123,6 +126,8 @@ def work_on(claim: Claim, run: Runtime) -> Ending:
     try:
         with run.suspects.watch(claim) as is_to_blame:
             triaged = triage(claim, run)
+    except Occupied:
+        return release(claim, "another suspect is in the engine", wait_s=SUSPECT_WAITS_S)
     except PromptTooLong as error:
         return move(claim, error, run)
     except (EngineCrashed, EngineUnavailable) as error:
@@ -132,9 +137,8 @@ def work_on(claim: Claim, run: Runtime) -> Ending:
     except Exception as error:  # a bug must not hold a ticket until its lease ends
         log.exception("triage_failed")
         return failure(claim, error, f"unexpected {type(error).__name__}: see the log", run)
-    if may_repair(claim, run) and pipeline.is_repairable(triaged, run.desks.of(claim)):
-        return repair(claim, triaged, run)
-    return record(claim, triaged, run)
+    repairs = may_repair(claim, run) and pipeline.is_repairable(triaged, run.desks.of(claim))
+    return (repair if repairs else record)(claim, triaged, run)
 
 
 def may_repair(claim: Claim, run: Runtime) -> bool:

@@ -44,8 +44,8 @@ def engine_arguments(profile: Profile, attention: str | None = None) -> dict[str
 
 def serve_command(profile: Profile) -> str:
     """The `vllm serve` line that starts the same engine as a server."""
-    before = [f"{name}={value}" for name, value in profile.environment.items()]
-    return shlex.join([*before, *serve_words(profile)])
+    environment = [f"{name}={value}" for name, value in profile.environment.items()]
+    return shlex.join([*(["env", *environment] if environment else []), *serve_words(profile)])
 
 
 def serve_words(profile: Profile) -> list[str]:

@@ -41,6 +41,19 @@ class Checkpoint:
             folder = downloaded(profile)
         return cls(folder, read_config(folder / "config.json"))
 
+    @classmethod
+    def fetched(cls, profile: Profile) -> Self:
+        """The same; of what is not on this machine the hub is asked for `config.json` alone.
+
+        Raises:
+            SettingsError: the hub does not give it, or it is wrong.
+        """
+        try:
+            return cls.of(profile)
+        except NotDownloaded:
+            config = fetch_config(profile.model, profile.revision)
+            return cls(config.parent, read_config(config))
+
     @property
     def rope_base(self) -> float | None:
         """The base of the rotary position embedding (`rope_theta`), wherever it is written."""
@@ -84,7 +97,7 @@ class Checkpoint:
         Reads all weights: seconds for each ten gigabytes.
         """
         digest = hashlib.sha256()
-        for word in (profile.quantization, profile.kv_cache_dtype, profile.dtype):
+        for word in (profile.quantization or "", profile.kv_cache_dtype, profile.dtype):
             digest.update(word.encode() + b"\0")
         for path in self._deciding_files():
             with path.open("rb") as file:
@@ -123,3 +136,25 @@ def downloaded(profile: Profile) -> Path:
             f"{profile.model} is not on this machine: `hf download {profile.model}` (a gated one "
             "wants HF_TOKEN), or name a folder as `model` in the profile"
         ) from error
+
+
+def fetch_config(model: str, revision: str | None) -> Path:
+    """A model's `config.json` from the hub: small, and it says soon that there is no hub.
+
+    Raises:
+        SettingsError: the hub cannot be reached, or does not give it.
+    """
+    from huggingface_hub import hf_hub_download  # noqa: PLC0415  # only where models are
+
+    try:
+        return Path(hf_hub_download(model, "config.json", revision=revision))
+    except (OSError, ValueError) as error:
+        raise no_model(model, error) from error
+
+
+def no_model(model: str, error: Exception) -> SettingsError:
+    return SettingsError(
+        f"there is no model {model} here, and the hub gives none ({type(error).__name__}): "
+        f"`hf download {model}` where the hub can be reached, or name a folder as `model` in "
+        "the profile"
+    )

@@ -11,12 +11,15 @@ from worker.errors import EngineUnavailable, RequestRefused
 if TYPE_CHECKING:
     from vllm import RequestOutput
 
+NO_QUANTIZATION = "none"
+"""What is kept with an answer where weights are in 16 bits; NULL is where no engine answered."""
+
 
 def identity(profile: Profile, *, version: str, hardware: str) -> Identity:
     return Identity(
         profile=profile.name,
         model=profile.model,
-        quantization=profile.quantization,
+        quantization=profile.quantization or NO_QUANTIZATION,
         engine_version=f"vllm {version}",
         hardware=hardware,
     )

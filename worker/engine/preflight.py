@@ -3,7 +3,6 @@ trusted with tickets (`triage doctor --profile`).
 """
 
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,7 +14,7 @@ from worker.engine.attention import (
     attention_backend,
     has_fp8_cache,
 )
-from worker.engine.checkpoint import Checkpoint, NotDownloaded
+from worker.engine.checkpoint import Checkpoint
 from worker.engine.machine import CPU_KERNELS, Machine, free_gb, least_capability
 from worker.engine.memory import Plan, Precision
 from worker.engine.profiles import Profile
@@ -36,7 +35,8 @@ ALLOW_LONG = "VLLM_ALLOW_LONG_MAX_MODEL_LEN"
 """A profile that sets it means a context beyond the model's."""
 TOLERANCE_GB = 0.1
 """Builds of one model differ in some tokens that were added."""
-PRECISIONS = {"awq": Precision.AWQ, "fp8": Precision.FP8}
+PRECISIONS = {None: Precision.FP16, "awq": Precision.AWQ, "fp8": Precision.FP8}
+SIXTEEN_BITS = "16 bits"
 PROBE = "Meine Bestellung 4711 fehlt. J'attends déjà. 注文が届きません。退款在哪里？ I can't!"
 
 
@@ -51,21 +51,22 @@ class Seen:
 
 
 def refuse_what_cannot_start(profile: Profile, machine: Machine) -> None:
-    """
+    """Before anything large is downloaded: of a model of the hub `config.json` is enough.
+
     Raises:
         SettingsError: the profile cannot run on this machine; it says why, and what to change.
     """
-    on_disk: list[Seen] = []
-    with suppress(NotDownloaded):  # vLLM fetches it
-        checkpoint = Checkpoint.of(profile)
-        on_disk += [
-            calculation(profile, checkpoint, machine),
-            context(profile, checkpoint),
-            *sizes(profile, checkpoint, machine),
-        ]
-    for seen in (*of_machine(profile, machine), *on_disk):
+    for seen in before_a_start(profile, machine):
         if seen.fix and not seen.is_warning:
             raise SettingsError(f"profile {profile.name}: {seen.what}: {seen.found}; {seen.fix}")
+
+
+def before_a_start(profile: Profile, machine: Machine) -> Iterator[Seen]:
+    yield from of_machine(profile, machine)
+    checkpoint = Checkpoint.fetched(profile)
+    yield calculation(profile, checkpoint, machine)
+    yield context(profile, checkpoint)
+    yield from sizes(profile, checkpoint, machine)
 
 
 def of_machine(profile: Profile, machine: Machine) -> Iterator[Seen]:
@@ -85,6 +86,8 @@ def of_machine(profile: Profile, machine: Machine) -> Iterator[Seen]:
 
 def kernel(profile: Profile, machine: Machine) -> Seen:
     wanted = profile.quantization
+    if wanted is None:
+        return Seen("kernel", f"{machine.device}: 16 bits need none of their own")
     if machine.capability is None:
         fix = None if wanted in CPU_KERNELS else (
             f"a CPU runs {', '.join(CPU_KERNELS)} only: take a machine with a GPU, a server "
@@ -160,12 +163,12 @@ def of_checkpoint(
 
 
 def quantization(profile: Profile, checkpoint: Checkpoint) -> Seen:
-    kept = checkpoint.quantization
-    wanted = profile.quantization.removesuffix("_marlin")
-    if kept == wanted or (kept is None and wanted == "fp8"):
-        how = "quantized when loaded" if kept is None else f"kept as {kept}"
-        return Seen("weights", how)
-    return Seen("weights", f"kept as {kept or '16 bits'}, the profile says {profile.quantization}",
+    kept, wanted = checkpoint.quantization or SIXTEEN_BITS, profile.kept_as or SIXTEEN_BITS
+    if kept == wanted:
+        return Seen("weights", f"kept as {kept}")
+    if (kept, wanted) == (SIXTEEN_BITS, "fp8"):
+        return Seen("weights", "quantized when loaded")
+    return Seen("weights", f"kept as {kept}, the profile says {wanted}",
                 "take the checkpoint that is quantized so, or change `quantization`")  # fmt: skip
 
 
@@ -212,7 +215,7 @@ def sizes(profile: Profile, checkpoint: Checkpoint, machine: Machine) -> Iterato
         is_well = takes_gb <= plan.loaded_gb + TOLERANCE_GB
         yield Seen("size", f"takes {takes_gb:.1f} GB", None if is_well else fix)
     elif machine.has_gpu:
-        precision = PRECISIONS.get(profile.quantization.removesuffix("_marlin"))
+        precision = PRECISIONS.get(profile.kept_as)
         if own and precision:
             yield memory(profile.planned(own, precision, machine.memory_gb), machine)
         else:

@@ -6,14 +6,15 @@ encoded with control tokens; what a customer wrote is encoded with them switched
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
-from huggingface_hub import hf_hub_download
 from jinja2 import TemplateError
 from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerFast
 
+from worker.engine.checkpoint import fetch_config, no_model
 from worker.engine.contract import Prompt
 from worker.errors import SettingsError
 
@@ -38,11 +39,7 @@ class PromptEncoder:
                 the model is not here and cannot be downloaded.
         """
         tokenizer = load_tokenizer(model, revision)
-        messages = [
-            {"role": "system", "content": INSTRUCTION},
-            {"role": "user", "content": TICKET},
-        ]
-        rendered = render(tokenizer, messages)
+        rendered = render(tokenizer)
         if shape is not None:
             require_shape(rendered, shape, model)
         self._before, rest = rendered.split(INSTRUCTION)
@@ -99,34 +96,41 @@ def load_tokenizer(model: Path | str, revision: str | None) -> PreTrainedTokeniz
     Raises:
         SettingsError: the model is not here and cannot be downloaded.
     """
+    if not Path(model).is_dir():
+        fetch_config(str(model), revision)
     try:
-        if not Path(model).is_dir():  # first one small file: it says soon that there is no hub
-            hf_hub_download(str(model), "config.json", revision=revision)
         tokenizer: PreTrainedTokenizerFast = PreTrainedTokenizerFast.from_pretrained(
             model,
             revision=revision or "main",
             fix_mistral_regex=True,  # Mistral's published tokenizer.json splits words wrongly
         )
     except (OSError, ValueError) as error:
-        raise SettingsError(
-            f"there is no model {model} here, and the hub gives none ({type(error).__name__}): "
-            f"`hf download {model}` where the hub can be reached, or name a folder as `model` in "
-            "the profile"
-        ) from error
+        raise no_model(str(model), error) from error
     return tokenizer
 
 
-def render(tokenizer: PreTrainedTokenizerFast, messages: list[dict[str, str]]) -> str:
-    """What the chat template makes of the messages; a refusal is told in its own words."""
+def render(tokenizer: PreTrainedTokenizerFast) -> str:
+    """What the chat template makes of both texts; a refusal is told in its own words.
+
+    One that has no system message leaves the instruction out, as Phi-3 Medium's does, or refuses
+    it: the customer's message begins with it then.
+    """
+    in_two = [{"role": "system", "content": INSTRUCTION}, {"role": "user", "content": TICKET}]
+    in_one = [{"role": "user", "content": f"{INSTRUCTION}\n\n{TICKET}"}]
+    with suppress(TemplateError, ValueError):
+        if INSTRUCTION in (rendered := applied(tokenizer, in_two)):
+            return rendered
     try:
-        return str(
-            tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-        )
+        return applied(tokenizer, in_one)
     except (TemplateError, ValueError) as error:
         raise SettingsError(
             f"the chat template of {tokenizer.name_or_path} takes no instruction before the "
             f"ticket ({error}): it is not this model's own"
         ) from error
+
+
+def applied(tokenizer: PreTrainedTokenizerFast, messages: list[dict[str, str]]) -> str:
+    return str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
 
 
 def require_shape(rendered: str, shape: str, model: Path | str) -> None:

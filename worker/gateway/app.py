@@ -11,7 +11,7 @@ from fastapi.responses import JSONResponse
 from worker import logs, metrics, migrate
 from worker.database import UNAVAILABLE, Sessions, reason
 from worker.errors import BodyTooLarge, Refused
-from worker.gateway.refusals import UNKNOWN, Refusals, known
+from worker.gateway.refusals import Refusals
 from worker.gateway.webhooks import Challenge, Intake, Status
 from worker.helpdesk import Webhook
 
@@ -49,7 +49,7 @@ def create_app(
             accepted = await intake.accept(source, delivery, desk=desk)
         if isinstance(accepted, Challenge):
             return JSONResponse({"challenge": accepted.answer})
-        count(source, accepted.status)
+        count(intake.name_of(source, desk), accepted.status)
         return JSONResponse(
             {"ticket_id": accepted.ticket_id, "status": accepted.status},
             status_code=200 if accepted.status is Status.DUPLICATE else 202,
@@ -73,17 +73,30 @@ def create_app(
     for more in routers:
         app.include_router(more)
 
+    errors_become_statuses(app, intake, refusals)
+    return app
+
+
+def errors_become_statuses(app: FastAPI, intake: Intake, refusals: Refusals) -> None:
     async def refused(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, Refused)
-        source = request.path_params.get("source", UNKNOWN)
+        source = intake.name_of(**request.path_params)
         refusals.note(source, error)
         count(source, "refused")
         return refusal(request, error)
 
+    async def postgres_unavailable(request: Request, error: Exception) -> JSONResponse:
+        count(intake.name_of(**request.path_params), "unavailable")
+        log.error("postgres_unavailable", path=request.url.path, error=reason(error))
+        return JSONResponse(
+            {"status": "unavailable", "reason": "Postgres takes nothing now: nothing was kept"},
+            status_code=503,
+            headers={"Retry-After": str(RETRY_AFTER_S)},
+        )
+
     app.add_exception_handler(Refused, refused)
     for unavailable in UNAVAILABLE:
         app.add_exception_handler(unavailable, postgres_unavailable)
-    return app
 
 
 async def read_body(request: Request, *, limit: int) -> bytes:
@@ -105,19 +118,9 @@ async def read_body(request: Request, *, limit: int) -> bytes:
 
 
 def count(source: str, verdict: str) -> None:
-    metrics.WEBHOOKS.labels(known(source), verdict).inc()
+    metrics.WEBHOOKS.labels(source, verdict).inc()
 
 
 def refusal(request: Request, error: Refused) -> JSONResponse:
     log.warning("webhook_refused", path=request.url.path, status=error.status, reason=str(error))
     return JSONResponse({"status": "refused", "reason": str(error)}, status_code=error.status)
-
-
-async def postgres_unavailable(request: Request, error: Exception) -> JSONResponse:
-    count(request.path_params.get("source", UNKNOWN), "unavailable")
-    log.error("postgres_unavailable", path=request.url.path, error=reason(error))
-    return JSONResponse(
-        {"status": "unavailable", "reason": "Postgres takes nothing now: nothing was kept"},
-        status_code=503,
-        headers={"Retry-After": str(RETRY_AFTER_S)},
-    )

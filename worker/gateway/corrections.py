@@ -33,7 +33,9 @@ def router(sessions: Sessions, taxonomies: Taxonomies, token: SecretStr | None) 
         except ValidationError as error:
             reason = first_mistake(error, whole="correction")
             return JSONResponse({"status": "refused", "reason": reason}, status_code=422)
-        await run_in_threadpool(keep, sessions, ticket_id, correction)
+        if not await run_in_threadpool(keep, sessions, ticket_id, correction):
+            reason = f"the text of ticket {ticket_id} was erased"
+            return JSONResponse({"status": "refused", "reason": reason}, status_code=404)
         return JSONResponse(
             {"ticket_id": ticket_id, "corrected": sorted(correction.values)}, status_code=201
         )
@@ -46,9 +48,11 @@ def source_of(sessions: Sessions, ticket_id: int) -> str | None:
         return read.source_of(session, ticket_id)
 
 
-def keep(sessions: Sessions, ticket_id: int, correction: CorrectionRequest) -> None:
+def keep(sessions: Sessions, ticket_id: int, correction: CorrectionRequest) -> bool:
     with transaction(sessions) as session:
-        store.correct(session, ticket_id, correction.values, by=correction.by, note=correction.note)
+        return store.correct(
+            session, ticket_id, correction.values, by=correction.by, note=correction.note
+        )
 
 
 def bearer_of(token: SecretStr | None) -> Callable[..., None]:

@@ -7,16 +7,16 @@ few seconds the numbers are added to rows. What a killed gateway had not yet add
 import threading
 from collections import Counter
 
+from sqlalchemy.exc import DBAPIError
+
 from worker import logs
 from worker.database import UNAVAILABLE, Sessions, reason, transaction
 from worker.errors import Refused
-from worker.helpdesk import HELPDESKS
 from worker.tickets import store
 
 log = logs.get(__name__)
 
 INTERVAL_S = 5.0
-UNKNOWN = "unknown"
 
 
 class Refusals:
@@ -29,9 +29,9 @@ class Refusals:
         self._thread = threading.Thread(target=self._run, name="refusals", daemon=True)
 
     def note(self, source: str, error: Refused) -> None:
-        """Count a refusal; what is no helpdesk's name counts as `unknown`."""
+        """Count a refusal."""
         with self._lock:
-            self._counts[known(source), error.kind] += 1
+            self._counts[source, error.kind] += 1
 
     def start(self) -> None:
         self._thread.start()
@@ -42,7 +42,7 @@ class Refusals:
         self._thread.join()
 
     def flush(self) -> None:
-        """Add the numbers to the rows; while Postgres is away they are kept."""
+        """Add the numbers to the rows; while Postgres is away, or not migrated, they are kept."""
         with self._lock:
             counts, self._counts = self._counts, Counter()
         if not counts:
@@ -50,8 +50,8 @@ class Refusals:
         try:
             with transaction(self._sessions) as session:
                 store.refused(session, counts)
-        except UNAVAILABLE as error:
-            log.warning("postgres_unavailable", error=reason(error))
+        except (*UNAVAILABLE, DBAPIError) as error:
+            log.warning("refusals_not_counted", error=reason(error))
             with self._lock:
                 self._counts.update(counts)
 
@@ -59,7 +59,3 @@ class Refusals:
         while not self._stopping.wait(INTERVAL_S):
             self.flush()
         self.flush()
-
-
-def known(source: str) -> str:
-    return source if source in HELPDESKS else UNKNOWN

@@ -15,7 +15,7 @@ from worker.database import Sessions
 from worker.dispatch.publish import Announcer, Publisher
 from worker.errors import BadSignature, UnknownSource, UnusableBody
 from worker.gateway.commits import GroupCommit
-from worker.helpdesk import Helpdesk, Webhook
+from worker.helpdesk import HELPDESKS, Helpdesk, Webhook
 from worker.settings import Settings
 from worker.tickets.store import Arrival, Received
 
@@ -23,6 +23,8 @@ log = logs.get(__name__)
 
 QUICKLY_READ_BYTES = 32_768
 """Larger bodies take milliseconds to clean: they are read in a thread, past the others."""
+UNKNOWN = "unknown"
+"""Counted so: sources that are none."""
 
 
 class Status(StrEnum):
@@ -54,6 +56,12 @@ class Intake:
     ) -> None:
         self._secrets = (settings.webhook_secrets, settings.webhook_secrets_before)
         self._commits = GroupCommit(sessions, announcer)
+
+    def name_of(self, source: str = "", desk: str = "", **_: object) -> str:
+        """How a request's path is counted: sources that there are, each desk by its own name."""
+        if source not in HELPDESKS:
+            return UNKNOWN
+        return f"{source}/{desk}" if f"{source}_{desk}" in self._secrets[0] else source
 
     async def accept(
         self, source: str, webhook: Webhook, *, desk: str = ""

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from schemas.reply import REPLY_CHARS, SUMMARY_CHARS, Reply
 from worker.triage.language import LanguageDetector, same_language
 from worker.triage.promises import promises
+from worker.triage.prose import LINK, MAIL
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,7 @@ Check = Callable[[Subject], Iterator[str]]
 
 JUDGEABLE_CHARS = 20
 """Shorter replies say too little to tell their language."""
-ADDRESS = re.compile(r"(?:https?://|www\.)[^\s<>]+|[\w.+-]+@[\w-]+\.[\w.-]+|\+\d[\d\s/-]{6,}\d")
+ADDRESS = re.compile(rf"{LINK}|{MAIL}|\+\d[\d\s/-]{{6,}}\d")
 NUMBER = re.compile(r"[A-Za-z#_-]*\d(?:[\d\s./-]?\d){3,}")
 WRITTEN = re.compile(r"\d(?:[\s./-]{0,3}\d)*")
 """What may be one number of a ticket, however it is divided."""

@@ -2,15 +2,19 @@
 
 import re
 
+LATIN = "A-Za-z0-9\u00c0-\u024f"
+"""What addresses are written in. Japanese and Chinese go on behind one without a space."""
+LINK = rf"(?:https?://|www\.)[{LATIN}._~:/?#@!$&'*+,;=%-]*[{LATIN}/#&=_~%+-]"
+MAIL = rf"(?<![{LATIN}_.+-])[{LATIN}_.+-]++@[{LATIN}-]+(?:\.[{LATIN}-]+)+"
+"""A full stop, a comma or a bracket behind them is not part of them."""
 CODE_BLOCK = re.compile(r"```.*?(?:```|\Z)", re.DOTALL)
 INLINE = re.compile(
-    r"https?://\S+|www\.\S+"  # links
-    r"|[\w.+-]+@[\w-]+\.[\w.-]+"  # addresses
+    rf"{LINK}|{MAIL}"
     r"|`[^`\n]*`"  # code
     r"|<[^>\n]{1,200}>"  # tags
     r"|(?:[A-Za-z]:\\|~?/)[\w.\\/-]{3,}"  # paths
-    r"|[A-Za-z0-9]+(?:_[A-Za-z0-9]+)+"  # names with underscores
-    r"|[a-z]+(?:\.[A-Za-z][A-Za-z0-9]*){2,}"  # names with dots
+    r"|(?<![A-Za-z0-9])[A-Za-z0-9]++(?:_[A-Za-z0-9]+)+"  # names with underscores
+    r"|(?<![A-Za-z0-9])[a-z]++(?:\.[A-Za-z][A-Za-z0-9]*){2,}"  # names with dots
     r"|\b[A-Z]*\d[A-Z\d-]*\b|\b[A-Z]{2,}-\d+\b"  # order numbers, versions
 )
 LOG_LINE = re.compile(

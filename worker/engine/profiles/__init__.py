@@ -51,7 +51,9 @@ class Profile(BaseModel):
     name: str
     model: str = Field(min_length=1)
     revision: str | None = None
-    quantization: str
+    quantization: str | None = Field(
+        None, min_length=1, description="vLLM's name for how weights are kept; None: 16 bits."
+    )
     kv_cache_dtype: str
     dtype: str
     max_model_len: int = Field(ge=512)
@@ -77,6 +79,11 @@ class Profile(BaseModel):
         if missing := [one for one in PLACES if one not in shape]:
             raise ValueError(f"it has no {' and no '.join(missing)}")
         return shape
+
+    @property
+    def kept_as(self) -> str | None:
+        """How the weights are kept, whatever kernel reads them: `awq`, `fp8`; None: in 16 bits."""
+        return self.quantization and self.quantization.removesuffix("_marlin")
 
     @property
     def plan(self) -> Plan | None:

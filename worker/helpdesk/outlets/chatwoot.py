@@ -3,6 +3,7 @@
 Setting labels replaces all of them, so those that are there are sent along.
 """
 
+import math
 from collections.abc import Iterator
 from datetime import datetime
 from operator import itemgetter
@@ -56,8 +57,11 @@ class ChatwootOutlet:
     def recent(self, since: datetime) -> Iterator[dict[str, Any]]:
         number = 1
         path = f"/api/v1/accounts/{self._account}/conversations"
-        while found := self._api.get(path, status="all", page=number)["data"]["payload"]:
+        newest_first = {"status": "all", "sort_by": "last_activity_at_desc"}
+        while found := self._api.get(path, **newest_first, page=number)["data"]["payload"]:
             for conversation in found:
+                if conversation.get("last_activity_at", math.inf) < since.timestamp():
+                    return
                 messages = self._api.get(f"{path}/{conversation['id']}/messages")["payload"]
                 for message in messages:
                     if message["created_at"] >= since.timestamp():

@@ -26,7 +26,12 @@ class ChatwootTwin(Twin):
     def conversations(self, asked: Asked) -> Any:
         found = self.tickets.values() if asked.query.get("page") == "1" else ()
         payload = [
-            {"id": one.id, "additional_attributes": {"mail_subject": one.subject}} for one in found
+            {
+                "id": one.id,
+                "last_activity_at": one.created_at.timestamp(),
+                "additional_attributes": {"mail_subject": one.subject},
+            }
+            for one in sorted(found, key=lambda one: one.created_at, reverse=True)
         ]
         return {"data": {"payload": payload}}
 

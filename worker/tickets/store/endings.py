@@ -5,6 +5,7 @@ simply tried again.
 """
 
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import cache
 from typing import Any
 
@@ -123,8 +124,12 @@ def move(session: Session, claim: Claim, result: Result, queue: Queue) -> State 
     )
 
 
-def release(session: Session, claim: Claim, reason: str) -> State | None:
-    """Give a ticket back untouched, for a reason that is not its own; no try is used up."""
+def release(session: Session, claim: Claim, reason: str, *, wait_s: float = 0.0) -> State | None:
+    """Give a ticket back untouched, for a reason that is not its own; no try is used up.
+
+    It has waited since it was due, unless it is to wait for `wait_s` seconds.
+    """
+    due = {"not_before": func.now() + timedelta(seconds=wait_s)} if wait_s else {}
     return end(
         session,
         claim,
@@ -132,6 +137,7 @@ def release(session: Session, claim: Claim, reason: str) -> State | None:
         state=State.RECEIVED,
         announced_at=None,
         attempt_id=table_of(claim.way).c.attempt_id,
+        **due,
     )
 
 

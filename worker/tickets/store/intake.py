@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import func, select, text, update
@@ -203,6 +204,16 @@ def refused(session: Session, counts: Mapping[tuple[str, str], int]) -> None:
     )
 
 
-def announced(session: Session, ticket_ids: Sequence[int]) -> None:
-    """Note that a message for each of these tickets has reached the broker."""
-    session.execute(update(Ticket).where(Ticket.id.in_(ticket_ids)).values(announced_at=func.now()))
+def announced(session: Session, ticket_ids: Sequence[int], *, within_s: float) -> None:
+    """Note that a message for each of these tickets has reached the broker in so many seconds.
+
+    A ticket that was taken and given back meanwhile has none any more.
+    """
+    session.execute(
+        update(Ticket)
+        .where(
+            Ticket.id.in_(ticket_ids),
+            Ticket.updated_at <= func.now() - timedelta(seconds=within_s),
+        )
+        .values(announced_at=func.now())
+    )

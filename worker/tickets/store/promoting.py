@@ -150,14 +150,19 @@ def why_not(must_be_current: Any) -> ColumnElement[str | None]:
 def lock(
     session: Session, candidates: Sequence[ColumnElement[bool]], why: ColumnElement[str | None]
 ) -> Sequence[tuple[int, str | None]]:
-    """Each candidate's ticket, locked, with why it is left as it is."""
+    """Each candidate's ticket, locked, with why it is left as it is.
+
+    In two statements: the second sees what was written until the first had its locks.
+    """
     session.execute(text("set local statement_timeout = 0"))  # a million may take a minute
+    theirs = select(Ticket.id).join(Rerun, Rerun.ticket_id == Ticket.id).where(*candidates)
+    locked = session.scalars(
+        theirs.order_by(Ticket.id).with_for_update(
+            of=Ticket, key_share=True
+        )  # deliveries of these tickets still come in
+    ).all()
     rows = session.execute(
-        select(Ticket.id, why)
-        .join(Rerun, Rerun.ticket_id == Ticket.id)
-        .where(*candidates)
-        .order_by(Ticket.id)
-        .with_for_update(of=Ticket, key_share=True)  # deliveries of these tickets still come in
+        theirs.add_columns(why).where(among(Ticket.id, locked)).order_by(Ticket.id)
     )
     return [(ticket_id, why_not) for ticket_id, why_not in rows]
 

@@ -174,12 +174,7 @@ def change_replay(
     if found is None:
         return False
     if state == "cancelled":  # what is in work too: its worker has lost its claim
-        in_work = session.scalars(
-            select(Rerun.ticket_id).where(
-                Rerun.replay_id == replay_id, Rerun.state == State.TRIAGING
-            )
-        ).all()
-        session.execute(
+        cancelled = session.scalars(
             update(Rerun)
             .where(Rerun.replay_id == replay_id, Rerun.state.in_(OPEN))
             .values(
@@ -188,8 +183,9 @@ def change_replay(
                 claimed_by=None,
                 claimed_until=None,
             )
-        )
-        theirs = among(Attempt.ticket_id, in_work) & (Attempt.replay_id == replay_id)
+            .returning(Rerun.ticket_id)
+        ).all()
+        theirs = among(Attempt.ticket_id, cancelled) & (Attempt.replay_id == replay_id)
         lose_attempts(session, theirs, reason=f"cancelled by {by}")
     if by is not None:
         act(session, f"replay {state}", by=by, reason=reason, result={"replay": replay_id})
