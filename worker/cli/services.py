@@ -7,6 +7,7 @@ from rich.console import Console
 
 from worker import logs, metrics, tracing
 from worker.cli import compose, desks
+from worker.database import opened
 from worker.dispatch.celery_app import make_app
 from worker.dispatch.publish import Announcer, Publisher
 from worker.dispatch.serve import AHEAD, Service
@@ -99,12 +100,12 @@ def sweep(
     logs.configure(settings.log_level)
     if stop_on_eof:
         compose.stop_on_eof()
-    sessions = compose.open_database(settings, pool_size=2)
-    compose.require_schema(sessions)
-    sweeping = compose.make_sweep(settings, sessions)
-    if once:
-        sweeping.once()
-    else:
+    with opened(settings.database_url, pool_size=2) as sessions:
+        compose.require_schema(sessions)
+        sweeping = compose.make_sweep(settings, sessions)
+        if once:
+            sweeping.once()
+            return
         stopped = compose.shown_alive(compose.until_signalled(), settings.alive_file)
         sweeping.until(stopped, interval_s=settings.sweep_interval_s)
 

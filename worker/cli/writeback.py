@@ -12,6 +12,7 @@ from worker.cli import compose
 from worker.cli.by_hand import AsJson
 from worker.cli.services import StopOnEof
 from worker.cli.tables import plain_table
+from worker.database import opened
 from worker.dispatch.writeback import WriteBack, run_all
 from worker.local import addresses
 from worker.settings import load_settings
@@ -31,18 +32,18 @@ def run(
     if stop_on_eof:
         compose.stop_on_eof()
     ways = compose.make_ways(settings)
-    sessions = compose.open_database(settings, pool_size=len(ways) + 1)
-    compose.require_schema(sessions)
-    if once:
-        for source, way in ways.items():
-            one = WriteBack(sessions, source, way)
-            while one.once() == 0:
-                pass
-        return
-    metrics.serve(settings.metrics_host, settings.writeback_metrics_port)
-    stopped = compose.shown_alive(compose.until_signalled(), settings.alive_file)
-    if not run_all(sessions, ways, stopped):
-        raise typer.Exit(1)
+    with opened(settings.database_url, pool_size=len(ways) + 1) as sessions:
+        compose.require_schema(sessions)
+        if once:
+            for source, way in ways.items():
+                one = WriteBack(sessions, source, way)
+                while one.once() == 0:
+                    pass
+            return
+        metrics.serve(settings.metrics_host, settings.writeback_metrics_port)
+        stopped = compose.shown_alive(compose.until_signalled(), settings.alive_file)
+        if not run_all(sessions, ways, stopped):
+            raise typer.Exit(1)
 
 
 @app.command("list")
