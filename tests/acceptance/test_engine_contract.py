@@ -235,6 +235,7 @@ def test_of_what_waits_the_most_urgent_goes_first(engine: Engine) -> None:
     if isinstance(engine, ScriptedEngine):
         pytest.skip("with it nothing waits")
     long = replace(YES, grammar="root ::= [a-z ]{300,310}", max_tokens=310)
+    longer = replace(YES, grammar="root ::= [a-z ]{1800,1810}", max_tokens=1810)
     slots, done = PROFILE.max_num_seqs, list[str]()
 
     def ask(name: str, request: Request) -> None:
@@ -243,7 +244,7 @@ def test_of_what_waits_the_most_urgent_goes_first(engine: Engine) -> None:
 
     with ThreadPoolExecutor(2 * slots + 1) as threads:
         for _ in range(slots):
-            threads.submit(ask, "runs", long)
+            threads.submit(ask, "runs", longer)
         time.sleep(0.5)
         for _ in range(slots):
             threads.submit(ask, "can wait", replace(long, priority=2))
