@@ -102,6 +102,15 @@ def test_a_part_that_keeps_dying_takes_the_stack_down_with_its_last_words(stack:
         wait_for(keep_killing, "the supervisor to give up")
 
 
+def test_a_connection_that_was_idle_for_a_while_is_still_there(stack: Stack) -> None:
+    with httpx.Client(limits=httpx.Limits(keepalive_expiry=60)) as proxy:
+        first = proxy.get(f"{stack.gateway_url}/healthz").extensions["network_stream"]
+        time.sleep(7)
+        again = proxy.get(f"{stack.gateway_url}/healthz").extensions["network_stream"]
+
+        assert again is first
+
+
 def test_two_stacks_on_the_same_data_are_refused(stack: Stack, settings: Settings) -> None:
     other = Stack(settings, port=free_port("127.0.0.1"))
 

@@ -16,6 +16,9 @@ from worker.local import Stack, addresses
 from worker.settings import load_settings
 
 GATEWAY_THREADS = 16
+KEPT_ALIVE_S = 75
+"""Longer than proxies keep idle connections (nginx: 60 s): who closes first must be the one that
+sends, or a webhook meets a closing connection."""
 
 StopOnEof = Annotated[
     bool, typer.Option(help="Stop when standard input ends, together with a supervisor.")
@@ -60,6 +63,7 @@ def gateway(stop_on_eof: StopOnEof = False) -> None:
         port=settings.gateway_port,
         log_config=None,
         access_log=False,
+        timeout_keep_alive=KEPT_ALIVE_S,
     )
 
 
