@@ -90,8 +90,8 @@ def kernel(profile: Profile, machine: Machine) -> Seen:
         return Seen("kernel", f"{machine.device}: 16 bits need none of their own")
     if machine.capability is None:
         fix = None if wanted in CPU_KERNELS else (
-            f"a CPU runs {', '.join(CPU_KERNELS)} only: take a machine with a GPU, a server "
-            "(TRIAGE_SERVERS), or TRIAGE_PROFILE=demo"
+            f"a CPU runs {', '.join(CPU_KERNELS)} and 16 bits only: take a machine with a GPU, a "
+            "server (TRIAGE_SERVERS), or TRIAGE_PROFILE=demo"
         )  # fmt: skip
         return Seen("kernel", f"{wanted} on a CPU, {machine.device}", fix)
     least = least_capability(wanted)
