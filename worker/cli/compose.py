@@ -266,7 +266,9 @@ def until_signalled(
 def shown_alive(
     stopped: Callable[[float], bool], alive_file: Path | None
 ) -> Callable[[float], bool]:
-    """`stopped`, for a loop that asks it in every round: each time, the file is touched."""
+    """`stopped`, for a loop that asks it in every round: each time, the file is touched; now, too,
+    as the first round may be long.
+    """
     if alive_file is None:
         return stopped
 
@@ -275,4 +277,5 @@ def shown_alive(
         return stopped(wait_s)
 
     alive_file.parent.mkdir(parents=True, exist_ok=True)
+    alive_file.touch()
     return touched

@@ -16,9 +16,9 @@ from worker.local import Stack, addresses
 from worker.settings import load_settings
 
 GATEWAY_THREADS = 16
-KEPT_ALIVE_S = 75
-"""Longer than proxies keep idle connections (nginx: 60 s): who closes first must be the one that
-sends, or a webhook meets a closing connection."""
+KEPT_ALIVE_S = 620
+"""Longer than proxies keep idle connections (nginx 60 s, Google's load balancers 600 s): who closes
+first must be the one that sends, or a webhook meets a closing connection."""
 
 StopOnEof = Annotated[
     bool, typer.Option(help="Stop when standard input ends, together with a supervisor.")

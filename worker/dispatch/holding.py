@@ -33,18 +33,13 @@ class Held:
         return sorted(claim.ticket_id for claim in self.claims())
 
 
-class Occupied(Exception):
-    """Another suspect is in the engine."""
-
-
 class Suspects:
     """Lets one suspected ticket at a time into the engine, so that a crash tells who did it.
 
     When the engine dies while a suspect is in it, the suspect alone is to blame; otherwise all
     that were in it are. A ticket one crash away from being given up is a suspect: the last crash
     is always held against one alone, so that a ticket which kills engines is found and its
-    neighbours go free. Another suspect is turned away and does not wait at the engine's door: what
-    is held when a worker is killed is to blame, too.
+    neighbours go free.
     """
 
     def __init__(self, max_crashes: int) -> None:
@@ -55,21 +50,15 @@ class Suspects:
 
     @contextmanager
     def watch(self, claim: Claim) -> Iterator[Callable[[], bool]]:
-        """Yields a function that says whether a crash of the engine is held against this ticket.
-
-        Raises:
-            Occupied: it is a suspect, and so is another that is in the engine.
-        """
+        """Yields a function that says whether a crash of the engine is held against this ticket."""
         if claim.crashes < self._suspect_from:
             before, was_inside = self._admitted, self._is_inside
             yield lambda: not was_inside and self._admitted == before
             return
-        if not self._turn.acquire(blocking=False):
-            raise Occupied
-        self._admitted += 1
-        self._is_inside = True
-        try:
-            yield lambda: True
-        finally:
-            self._is_inside = False
-            self._turn.release()
+        with self._turn:
+            self._admitted += 1
+            self._is_inside = True
+            try:
+                yield lambda: True
+            finally:
+                self._is_inside = False

@@ -95,10 +95,9 @@ def crash(claim: Claim, error: EngineCrashed, run: Runtime) -> Ending:
     return Ending(Outcome.CRASHED, step, announce_on=claim.queue)
 
 
-def release(claim: Claim, reason: str, *, wait_s: float = 0.0) -> Ending:
-    """Announced at once if it need not wait; else by the sweep when it is due."""
-    step = partial(store.release, claim=claim, reason=reason, wait_s=wait_s)
-    return Ending(Outcome.RELEASED, step, announce_on=None if wait_s else claim.queue)
+def release(claim: Claim, reason: str) -> Ending:
+    step = partial(store.release, claim=claim, reason=reason)
+    return Ending(Outcome.RELEASED, step, announce_on=claim.queue)
 
 
 def attempt_columns(claim: Claim, triaged: Triaged, run: Runtime) -> dict[str, Any]:

@@ -16,7 +16,6 @@ from worker import logs, stages, tracing
 from worker.database import UNAVAILABLE
 from worker.dispatch.celery_app import TASK
 from worker.dispatch.desks import language_then
-from worker.dispatch.holding import Occupied
 from worker.dispatch.outcomes import Ending, crash, failure, move, record, release, repair
 from worker.dispatch.runtime import Runtime
 from worker.errors import EngineCrashed, EngineUnavailable, PromptTooLong, Retryable
@@ -30,8 +29,6 @@ from worker.triage.pipeline import Triaged
 log = logs.get(__name__)
 
 LOOK_S = 0.2
-SUSPECT_WAITS_S = 5.0
-"""So long one is put off while another is in the engine: about as long as a ticket takes."""
 OWN = Setting()
 
 
@@ -126,8 +123,6 @@ def work_on(claim: Claim, run: Runtime) -> Ending:
     try:
         with run.suspects.watch(claim) as is_to_blame:
             triaged = triage(claim, run)
-    except Occupied:
-        return release(claim, "another suspect is in the engine", wait_s=SUSPECT_WAITS_S)
     except PromptTooLong as error:
         return move(claim, error, run)
     except (EngineCrashed, EngineUnavailable) as error:

@@ -11,7 +11,8 @@ from worker.engine.profiles import Profile
 from worker.engine.shape import read_config
 from worker.errors import SettingsError
 
-DECIDING = ("config.json", "tokenizer.json", "*.safetensors", "pytorch_model*.bin")
+WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
+DECIDING = ("config.json", "tokenizer.json", *WEIGHTS)
 """The files that decide what a model writes."""
 OURS = "models/"
 """Where this repository keeps models of its own: the hub is not asked for those."""
@@ -125,17 +126,23 @@ def downloaded(profile: Profile) -> Path:
     )
     if profile.model.startswith(OURS):
         raise no_folder
+    not_here = NotDownloaded(
+        f"{profile.model} is not on this machine: `hf download {profile.model}` (a gated one "
+        "wants HF_TOKEN), or name a folder as `model` in the profile"
+    )
     try:
-        return Path(
+        folder = Path(
             snapshot_download(profile.model, revision=profile.revision, local_files_only=True)
         )
     except HFValidationError as error:
         raise no_folder from error
     except LocalEntryNotFoundError as error:
-        raise NotDownloaded(
-            f"{profile.model} is not on this machine: `hf download {profile.model}` (a gated one "
-            "wants HF_TOKEN), or name a folder as `model` in the profile"
-        ) from error
+        raise not_here from error
+    if not any(
+        any(folder.glob(pattern)) for pattern in WEIGHTS
+    ):  # its config.json alone was fetched
+        raise not_here
+    return folder
 
 
 def fetch_config(model: str, revision: str | None) -> Path:

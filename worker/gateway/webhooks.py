@@ -61,7 +61,8 @@ class Intake:
         """How a request's path is counted: sources that there are, each desk by its own name."""
         if source not in HELPDESKS:
             return UNKNOWN
-        return f"{source}/{desk}" if f"{source}_{desk}" in self._secrets[0] else source
+        has_secret = any(f"{source}_{desk}" in secrets for secrets in self._secrets)
+        return f"{source}/{desk}" if has_secret else source
 
     async def accept(
         self, source: str, webhook: Webhook, *, desk: str = ""

@@ -2,10 +2,13 @@
 
 import re
 
-LATIN = "A-Za-z0-9\u00c0-\u024f"
-"""What addresses are written in. Japanese and Chinese go on behind one without a space."""
-LINK = rf"(?:https?://|www\.)[{LATIN}._~:/?#@!$&'*+,;=%-]*[{LATIN}/#&=_~%+-]"
-MAIL = rf"(?<![{LATIN}_.+-])[{LATIN}_.+-]++@[{LATIN}-]+(?:\.[{LATIN}-]+)+"
+SPACED = "A-Za-z0-9\u00c0-\u024f\u0370-\u052f"
+"""Latin, Greek and Cyrillic letters. Japanese and Chinese go on behind an address without a space."""
+LINK = (
+    rf"(?:https?://|www\.)(?:[{SPACED}._~:/?#@!$&'*+,;=%-]*[{SPACED}/#&=_~%+-]"
+    r"|[^\s<>]+)"  # a host in another script
+)
+MAIL = rf"(?<![{SPACED}_.+-])[{SPACED}_.+-]++@[{SPACED}-]+(?:\.[{SPACED}-]+)+"
 """A full stop, a comma or a bracket behind them is not part of them."""
 CODE_BLOCK = re.compile(r"```.*?(?:```|\Z)", re.DOTALL)
 INLINE = re.compile(
@@ -14,7 +17,7 @@ INLINE = re.compile(
     r"|<[^>\n]{1,200}>"  # tags
     r"|(?:[A-Za-z]:\\|~?/)[\w.\\/-]{3,}"  # paths
     r"|(?<![A-Za-z0-9])[A-Za-z0-9]++(?:_[A-Za-z0-9]+)+"  # names with underscores
-    r"|(?<![A-Za-z0-9])[a-z]++(?:\.[A-Za-z][A-Za-z0-9]*){2,}"  # names with dots
+    r"|(?<![A-Za-z0-9])[A-Za-z]++(?:\.[A-Za-z][A-Za-z0-9]*){2,}"  # names with dots
     r"|\b[A-Z]*\d[A-Z\d-]*\b|\b[A-Z]{2,}-\d+\b"  # order numbers, versions
 )
 LOG_LINE = re.compile(

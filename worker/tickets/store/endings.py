@@ -5,7 +5,6 @@ simply tried again.
 """
 
 from dataclasses import dataclass
-from datetime import timedelta
 from functools import cache
 from typing import Any
 
@@ -124,12 +123,8 @@ def move(session: Session, claim: Claim, result: Result, queue: Queue) -> State 
     )
 
 
-def release(session: Session, claim: Claim, reason: str, *, wait_s: float = 0.0) -> State | None:
-    """Give a ticket back untouched, for a reason that is not its own; no try is used up.
-
-    It has waited since it was due, unless it is to wait for `wait_s` seconds.
-    """
-    due = {"not_before": func.now() + timedelta(seconds=wait_s)} if wait_s else {}
+def release(session: Session, claim: Claim, reason: str) -> State | None:
+    """Give a ticket back untouched, for a reason that is not its own; no try is used up."""
     return end(
         session,
         claim,
@@ -137,7 +132,6 @@ def release(session: Session, claim: Claim, reason: str, *, wait_s: float = 0.0)
         state=State.RECEIVED,
         announced_at=None,
         attempt_id=table_of(claim.way).c.attempt_id,
-        **due,
     )
 
 
