@@ -24,6 +24,7 @@ from tests.integration.test_gateway import LIMIT, SECRET, Desk
 from worker import metrics
 from worker.cli import compose
 from worker.database import Sessions, opened, transaction
+from worker.dispatch import outcomes, tasks
 from worker.dispatch.publish import Publisher
 from worker.dispatch.runtime import Runtime
 from worker.dispatch.tasks import triage_one
@@ -315,7 +316,7 @@ def test_a_second_try_is_in_the_same_trace(
 
 
 def test_every_line_about_an_attempt_names_it(
-    runtime: Runtimes, receive: Callable[..., int]
+    runtime: Runtimes, receive: Callable[..., int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(_: object) -> str:
         raise RuntimeError("a bug")
@@ -331,6 +332,8 @@ def test_every_line_about_an_attempt_names_it(
         processors=[structlog.contextvars.merge_contextvars, keep],
         cache_logger_on_first_use=False,
     )
+    for module in (tasks, outcomes):  # theirs may be bound already, as a command before left them
+        monkeypatch.setattr(module, "log", structlog.get_logger())
     try:
         with structlog.contextvars.bound_contextvars(ticket_id=ticket_id):
             triage_one(ticket_id, runtime(ScriptedEngine(fail)))

@@ -229,6 +229,13 @@ def test_what_follows_an_address_without_a_space_is_read(
     assert "firma" not in prose(text)
 
 
+@pytest.mark.parametrize("machine_words", [
+    "https://пример.рф/x", "https://日本語.jp/x", "hilfe@пример.рф", "System.IO.NotFoundException",
+])  # fmt: skip
+def test_addresses_and_names_in_any_script_are_no_prose(machine_words: str) -> None:
+    assert prose(f"Siehe {machine_words} bitte").split() == ["Siehe", "bitte"]
+
+
 @pytest.mark.parametrize("piece", ["a", "A", "a_", "a.", "a@", "a-", "www.", "https://x/", "あ"])
 def test_a_text_without_end_is_read_in_no_time(piece: str) -> None:
     started = time.perf_counter()

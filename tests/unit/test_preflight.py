@@ -427,6 +427,16 @@ def test_a_missing_checkpoint_is_told_with_the_command_that_gets_it() -> None:
         Checkpoint.of(load_profile("nemo-awq-32k"))
 
 
+def test_a_model_of_which_only_the_config_was_fetched_is_not_here(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(NEMO))
+    monkeypatch.setattr("huggingface_hub.snapshot_download", lambda *_, **__: str(tmp_path))
+
+    with pytest.raises(SettingsError, match="hf download casperhansen/mistral-nemo"):
+        Checkpoint.of(load_profile("nemo-awq-32k"))
+
+
 def demo() -> tuple[Profile, str]:
     profile = load_profile("demo")
     return profile, Checkpoint.of(profile).build(profile)

@@ -3,7 +3,7 @@
 import re
 
 SPACED = "A-Za-z0-9\u00c0-\u024f\u0370-\u052f"
-"""Latin, Greek and Cyrillic letters. Japanese and Chinese go on behind an address without a space."""
+"""Latin, Greek and Cyrillic letters: Japanese and Chinese go on behind an address at once."""
 LINK = (
     rf"(?:https?://|www\.)(?:[{SPACED}._~:/?#@!$&'*+,;=%-]*[{SPACED}/#&=_~%+-]"
     r"|[^\s<>]+)"  # a host in another script
