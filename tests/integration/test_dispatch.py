@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from tests.integration.conftest import Broker
 from tests.replies import GERMAN_BODY, written
+from tests.stack import wait_for
 from worker.database import Sessions, transaction
 from worker.dispatch.publish import Publisher
 from worker.dispatch.runtime import Runtime
@@ -189,6 +190,40 @@ def test_two_suspects_are_never_in_the_engine_together(
 
     assert most == [1]
     assert {state_of(sessions, ticket_id) for ticket_id in ids} == {State.REPLIED}
+
+
+def test_a_suspect_waits_for_its_turn_without_a_claim(
+    sessions: Sessions, runtime: MakeRuntime, receive: Receive
+) -> None:
+    entered, may_go = threading.Event(), threading.Event()
+
+    def hold(_: Prompt) -> str:
+        entered.set()
+        assert may_go.wait(10)
+        return written()
+
+    inside, waiting = receive("1"), receive("2")
+    with transaction(sessions) as session:
+        session.execute(text("update tickets set crashes = 2"))
+    run = runtime(ScriptedEngine(hold))
+
+    with ThreadPoolExecutor(2) as threads:
+        first = threads.submit(triage_one, inside, run)
+        assert entered.wait(10)
+        second = threads.submit(triage_one, waiting, run)
+        wait_for(lambda: run.suspects.is_waiting(waiting), "the second to wait")
+        triage_one(waiting, run)  # the sweep has announced it again
+        held, state = run.held.ids(), state_of(sessions, waiting)
+        may_go.set()
+        first.result(10), second.result(10)
+
+    assert (held, state) == ([inside], State.RECEIVED)
+    assert {state_of(sessions, one) for one in (inside, waiting)} == {State.REPLIED}
+    with transaction(sessions) as session:
+        tries = session.scalars(
+            select(Attempt.outcome).where(Attempt.ticket_id == waiting).order_by(Attempt.number)
+        ).all()
+    assert tries == [Outcome.RELEASED, Outcome.REPLIED]
 
 
 def test_no_ticket_is_claimed_without_an_engine(

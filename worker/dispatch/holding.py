@@ -39,14 +39,36 @@ class Suspects:
     When the engine dies while a suspect is in it, the suspect alone is to blame; otherwise all
     that were in it are. A ticket one crash away from being given up is a suspect: the last crash
     is always held against one alone, so that a ticket which kills engines is found and its
-    neighbours go free.
+    neighbours go free. The others wait for their turn without a claim: should the whole worker
+    die, theirs is not the blame.
     """
 
     def __init__(self, max_crashes: int) -> None:
         self._suspect_from = max_crashes - 1
-        self._turn = threading.Lock()
+        self._turn = threading.RLock()
+        self._waiting: set[int] = set()
         self._admitted = 0
         self._is_inside = False
+
+    def must_wait(self, claim: Claim) -> bool:
+        """Whether this is a suspect and it is another's turn."""
+        if claim.crashes < self._suspect_from:
+            return False
+        is_free = self._turn.acquire(blocking=False)
+        if is_free:
+            self._turn.release()
+        return not is_free
+
+    @contextmanager
+    def turn(self, ticket_id: int) -> Iterator[None]:
+        """Wait for the turn and have it, in this thread."""
+        self._waiting.add(ticket_id)
+        with self._turn:
+            self._waiting.discard(ticket_id)
+            yield
+
+    def is_waiting(self, ticket_id: int) -> bool:
+        return ticket_id in self._waiting
 
     @contextmanager
     def watch(self, claim: Claim) -> Iterator[Callable[[], bool]]:

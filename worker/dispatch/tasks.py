@@ -53,10 +53,19 @@ def triage_one(ticket_id: int, run: Runtime) -> None:
         DBAPIError: the process ends and Postgres is away; the lease will run out.
     """
     wait_for_engine(run)
-    claim = take(ticket_id, run)
+    claim = None if run.suspects.is_waiting(ticket_id) else take(ticket_id, run)
     if claim is None:
         log.info("nothing_to_claim")
-        return
+    elif run.suspects.must_wait(claim):
+        ending = release(claim, "another suspect is in the engine")
+        ending.count(run.in_postgres(ending.step))
+        with run.suspects.turn(ticket_id):
+            triage_one(ticket_id, run)
+    else:
+        triage_claimed(claim, run)
+
+
+def triage_claimed(claim: Claim, run: Runtime) -> None:
     with seen(claim), run.held.hold(claim):
         ending = work_on(claim, run)
         with stages.stage("record"):
