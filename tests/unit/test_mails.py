@@ -85,9 +85,9 @@ def test_a_line_that_divides_a_long_text_cuts_nothing(separator: str) -> None:
 
 AUTOMATIC = [
     "Automatic reply: Your order", "Auto: out of office", "Out of Office Re: Ticket 4711",
-    "Automatische Antwort: Ihre Anfrage", "Abwesenheitsnotiz: Urlaub", "AW: Abwesenheitsnotiz",
-    "Réponse automatique : Votre demande", "Absence du bureau", "Re: Réponse automatique",
-    "自動返信: お問い合わせ", "不在通知", "自动回复：您的邮件", "Re: 自动回复", "自動回覆",
+    "Automatische Antwort: Ihre Anfrage", "Abwesenheitsnotiz: Urlaub",
+    "Réponse automatique : Votre demande", "Absence du bureau",
+    "自動返信: お問い合わせ", "不在通知", "自动回复：您的邮件", "Abwesend bis 3. Mai", "自動回覆",
 ]  # fmt: skip
 BOUNCES = [
     "Undelivered Mail Returned to Sender", "Mail delivery failed: returning message to sender",
@@ -99,6 +99,11 @@ WRITTEN_BY_PEOPLE = [
     "Automatische Abbuchung doppelt", "Abwesenheit im Kalender eintragen",
     "Prélèvement automatique en double", "Absences : comment les saisir ?", "自動更新できません",
     "自动续费怎么取消", "Delivery has not arrived", "Lieferung nicht angekommen",
+    "Paket wurde nicht zugestellt", "Re: Zustellung fehlgeschlagen DHL", "Nicht zugestellt: Paket 4711",
+    "Abwesenheitsnotiz in Outlook lässt sich nicht einrichten", "Colis non remis", "Non remis : colis 12",
+    "Undelivered order #4821", "Automatic reply stopped working", "Out of office chair wheels",
+    "Re: Automatic reply: your request 4711", "AW: Abwesenheitsnotiz", "Re: 自动回复", "メールが送信できませんでした", "動画が配信できません",
+    "不在連絡票の再配達について", "包裹无法送达", "邮件无法投递怎么办", "Delivery failed twice, please call",
 ]  # fmt: skip
 
 
