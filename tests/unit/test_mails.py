@@ -83,6 +83,20 @@ def test_a_line_that_divides_a_long_text_cuts_nothing(separator: str) -> None:
     assert text.message(message).body == message
 
 
+@pytest.mark.parametrize(
+    "message",
+    [
+        "Bonjour,\nmerci de modifier mon billet :\nDe : Paris\nÀ : Lyon\nsinon remboursez-moi",
+        "Please change my booking.\nFrom: 12 March\nTo: 15 March\nBooking number 88213",
+        "お問い合わせです。\n----------\n注文番号: 12345\n商品が届きません。返金してください。",
+        "Frage zu Ihrer Rechnung.\n____________________\nRechnung 4711 ist falsch, bitte prüfen.",
+        "Siehe unten.\n==========\nBitte anrufen: Tel. 030 1234567.\nDie Heizung ist seit gestern aus.",
+    ],
+)
+def test_what_only_looks_like_a_header_or_a_signature_stays(message: str) -> None:
+    assert text.message(message) == text.Message(message)
+
+
 AUTOMATIC = [
     "Automatic reply: Your order", "Auto: out of office", "Out of Office Re: Ticket 4711",
     "Automatische Antwort: Ihre Anfrage", "Abwesenheitsnotiz: Urlaub",
@@ -99,11 +113,15 @@ WRITTEN_BY_PEOPLE = [
     "Automatische Abbuchung doppelt", "Abwesenheit im Kalender eintragen",
     "Prélèvement automatique en double", "Absences : comment les saisir ?", "自動更新できません",
     "自动续费怎么取消", "Delivery has not arrived", "Lieferung nicht angekommen",
-    "Paket wurde nicht zugestellt", "Re: Zustellung fehlgeschlagen DHL", "Nicht zugestellt: Paket 4711",
-    "Abwesenheitsnotiz in Outlook lässt sich nicht einrichten", "Colis non remis", "Non remis : colis 12",
+    "Paket wurde nicht zugestellt", "Re: Zustellung fehlgeschlagen DHL",
+    "Nicht zugestellt: Paket 4711",
+    "Abwesenheitsnotiz in Outlook lässt sich nicht einrichten", "Colis non remis",
+    "Non remis : colis 12",
     "Undelivered order #4821", "Automatic reply stopped working", "Out of office chair wheels",
-    "Re: Automatic reply: your request 4711", "AW: Abwesenheitsnotiz", "Re: 自动回复", "メールが送信できませんでした", "動画が配信できません",
-    "不在連絡票の再配達について", "包裹无法送达", "邮件无法投递怎么办", "Delivery failed twice, please call",
+    "Re: Automatic reply: your request 4711", "AW: Abwesenheitsnotiz", "Re: 自动回复",
+    "メールが送信できませんでした", "動画が配信できません",
+    "不在連絡票の再配達について", "包裹无法送达", "邮件无法投递怎么办",
+    "Delivery failed twice, please call",
 ]  # fmt: skip
 
 

@@ -16,7 +16,8 @@ AUTOMATIC_SUBJECT = re.compile(
     r"(?:i am |i'm )?(?:currently )?out of (?:the )?office(?: auto-?reply)?|"
     r"automatische (?:antwort|rückantwort)|abwesenheits(?:notiz|nachricht|assistent)|"
     r"(?:ich bin )?(?:derzeit |zurzeit )?(?:abwesend|nicht im büro|außer haus)|"
-    r"réponse automatique|(?:message d['’])?absence du bureau|message d['’]absence|je suis absente?|"
+    r"réponse automatique|(?:message d['’])?absence du bureau|message d['’]absence|"
+    r"je suis absente?|"
     r"自動返信(?:メール)?|自動応答|不在(?:通知|のお知らせ)|自动(?:回复|答复)|自動(?:回覆|回復)|外出自动回复|"
     r"休假(?:通知|中)"
     r")" + BY_A_PROGRAM,
@@ -37,7 +38,8 @@ BOUNCE_SUBJECT = re.compile(
 )
 BOUNCE_BEFORE_SUBJECT = re.compile(
     LIST_TAG + r"(?:undeliver(?:ed|able)|unzustellbar|nicht zugestellt|zustellung fehlgeschlagen|"
-    r"non remis|non distribuable|配信不能|配信できません|(?:无法|無法)(?:投递|投遞|送达|送達|傳遞)|未送达)"
+    r"non remis|non distribuable|配信不能|配信できません|(?:无法|無法)(?:投递|投遞|送达|送達|傳遞)"
+    r"|未送达)"
     r"\s*[:：]",
     re.IGNORECASE,
 )

@@ -10,6 +10,7 @@ import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from html import escape
+from itertools import takewhile
 
 from inscriptis import get_text
 from inscriptis.css_profiles import CSS_PROFILES
@@ -32,7 +33,6 @@ RULED = re.compile(
     -{2,}\s*(original\s(message|appointment)|ursprüngliche\snachricht|weitergeleitete\snachricht
         |message\s(d.origine|transféré)|forwarded\smessage|原始邮件|原始郵件|回复的原邮件|元のメッセージ
         |転送メッセージ)
-    | _{20,}
     """,
     re.VERBOSE | re.IGNORECASE,
 )
@@ -47,11 +47,15 @@ HISTORY = re.compile(
     re.VERBOSE | re.IGNORECASE,
 )
 HEADER = re.compile(r"(from|von|de|差出人|发件人|發件人|寄件者|送信者)\s?[:：].+", re.IGNORECASE)
+SUBJECT = r"(?:subject|betreff|objet|件名|主题|主題|主旨)\s?[:：]"
 HEADER_NEXT = re.compile(
-    r"(sent|date|to|gesendet|datum|an|envoyé|date|à|送信日時|日時|宛先|日期|发送时间|發送時間|收件人|subject"
-    r"|betreff|objet|件名|主题|主題|主旨)\s?[:：].+",
+    r"(?:(?:sent|date|to|gesendet|datum|an|envoyé|date|à|送信日時|日時|宛先|日期|发送时间|發送時間|收件人)\s?[:：]"
+    rf"|{SUBJECT}).+",
     re.IGNORECASE,
 )
+OF_A_MAIL = re.compile(rf"@|^{SUBJECT}", re.IGNORECASE | re.MULTILINE)
+"""In the header of a mail; "From: Paris, To: Lyon" are a customer's own words."""
+HEADER_LINES = 6
 SIGNATURE = re.compile(
     r"--\s?|(sent from my|von meinem .{2,40} gesendet|gesendet von|envoyé de mon|get outlook for"
     r"|télécharger outlook pour)\b.*"
@@ -69,8 +73,14 @@ LEGAL = re.compile(
 )
 """Notices that companies put below every mail."""
 DIVIDER = re.compile(r"[-=_─━＝ー*＊~〜#＃]{10,}")
-BLOCK_LINES, BLOCK_CHARS = 10, 80
-"""What stands below a dividing line is a signature if it is no longer than a visiting card."""
+CONTACT = re.compile(
+    r"@|https?:|www\.|〒|\+\d\d|\b(?:tel|tél|telefon|phone|fax|mobile?|portable)\b|電話|电话|手机",
+    re.IGNORECASE,
+)
+BLOCK_LINES, BLOCK_CHARS, BLOCK_SHARE = 10, 80, 3
+"""What stands below a dividing line is a signature if it is like a visiting card: a few short lines
+that say how to reach somebody, and not most of the mail (so many times what is above them).
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +161,7 @@ def cut(text: str) -> str:
     """`text` up to where the history or a signature block begins; all of it if nothing is left."""
     lines = text.split("\n")
     kept = lines[: end_of_message(lines)]
-    while kept and (not kept[-1].strip() or kept[-1].startswith(">")):
+    while kept and (not kept[-1].strip() or kept[-1].startswith(">") or is_divider(kept[-1])):
         kept.pop()
     return "\n".join(kept).strip() or text
 
@@ -161,27 +171,39 @@ def end_of_message(lines: list[str]) -> int:
     for number, line in enumerate(lines):
         if len(line) > LINE_CHARS:
             continue
-        following = lines[number + 1] if number + 1 < len(lines) else ""
-        if is_history(line, following[:LINE_CHARS]):
+        following = [one[:LINE_CHARS] for one in lines[number + 1 : number + HEADER_LINES]]
+        if is_history(line, following):
             return number
         if SIGNATURE.fullmatch(line) or LEGAL.match(line):
             return number
-        if DIVIDER.fullmatch(line) and not is_divided:
-            if is_visiting_card(lines[number + 1 :]):
+        if is_divider(line) and not is_divided:
+            if is_visiting_card(lines[number + 1 :], below=lines[:number]):
                 return number
             is_divided = True  # it divides the message itself, and so do those that follow
     return len(lines)
 
 
-def is_history(line: str, following: str) -> bool:
+def is_history(line: str, following: list[str]) -> bool:
     """Whether older mail begins here; a program may break its first line in two."""
     if HISTORY.fullmatch(line.strip(" -*")) or RULED.match(line):
         return True
-    if following.startswith("<") and HISTORY.fullmatch(f"{line} {following}"):
+    if following and following[0].startswith("<") and HISTORY.fullmatch(f"{line} {following[0]}"):
         return True
-    plain_line, plain_following = line.replace("*", ""), following.replace("*", "")
-    return bool(HEADER.fullmatch(plain_line) and HEADER_NEXT.fullmatch(plain_following))
+    header = [one.replace("*", "") for one in (line, *following)]
+    if not HEADER.fullmatch(header[0]):
+        return False
+    fields = [header[0], *takewhile(HEADER_NEXT.fullmatch, header[1:])]
+    return len(fields) > 1 and bool(OF_A_MAIL.search("\n".join(fields)))
 
 
-def is_visiting_card(lines: list[str]) -> bool:
-    return 0 < len(lines) <= BLOCK_LINES and all(len(line) <= BLOCK_CHARS for line in lines)
+def is_divider(line: str) -> bool:
+    return len(line) <= LINE_CHARS and bool(DIVIDER.fullmatch(line))
+
+
+def is_visiting_card(lines: list[str], *, below: list[str]) -> bool:
+    return (
+        0 < len(lines) <= BLOCK_LINES
+        and all(len(line) <= BLOCK_CHARS for line in lines)
+        and any(map(CONTACT.search, lines))
+        and sum(map(len, lines)) <= BLOCK_SHARE * sum(map(len, below))
+    )
