@@ -61,6 +61,47 @@ def test_html_that_is_only_a_quote_is_kept() -> None:
     assert text.from_html("<blockquote>Meine Frage</blockquote>") == "Meine Frage"
 
 
+HOSTILE_HTML = {
+    "paddings": "<div style='padding-left:100000em'>" * 100 + "a<br>" * 100,
+    "no number": f"<p style='padding-left:{'9' * 400}px'>Hallo</p>",
+    "styles in styles": f"<p style='{'style:' * 1200}'>Hallo</p>",
+    "encodings": "<?xml version='1.0' encoding='x'?><?xml version='1.0' encoding='y'?><p>Hallo",
+    "a wide cell": f"<table><tr><td>{'a' * 32_000}</td></tr>{'<tr><td>b</td></tr>' * 2000}</table>",
+    "columns": "<table><tr>" + "<td>a</td>" * 9000 + "</tr></table>",
+    "lists in lists": "<ul>" * 250 + "<li>a" * 20_000,
+    "tables in tables": "<table><tr><td>" * 5000 + "Hallo",
+    "half a character": "<p>Hallo \ud83d</p>",
+    "controls": "<p>Hal&#0;l&#1;o</p><!-- \x01 -->",
+    "no elements": "<!-- nothing -->",
+}
+
+
+@pytest.mark.parametrize("html", HOSTILE_HTML.values(), ids=HOSTILE_HTML)
+def test_hostile_html_stays_a_message_of_about_its_length(html: str) -> None:
+    started = time.monotonic()
+
+    read = text.message(html, is_html=True)
+
+    assert len(read.body) <= 2 * len(html)
+    assert read.body or "Hallo" not in html
+    assert time.monotonic() - started < 2
+
+
+def test_what_is_hidden_in_html_is_not_read() -> None:
+    html = "<div style='color:red;Display : NONE'>Vorschau</div>Hallo<p style='color:red'>Welt</p>"
+
+    assert text.from_html(html) == "Hallo\n\nWelt"
+
+
+def test_marks_on_one_letter_are_bounded() -> None:
+    started = time.monotonic()
+
+    read = text.plain("a" + "\u0301" * 100_000 + "\u0327" * 100_000)
+
+    assert 1 < len(read) <= 31
+    assert time.monotonic() - started < 1
+
+
 def test_html_nested_deeper_than_a_parser_goes_keeps_its_words() -> None:
     assert text.from_html("<div>" * 20_000 + "Hallo Welt") == "Hallo Welt"
 

@@ -1,30 +1,46 @@
 """Turns what a helpdesk sends into the customer's own words.
 
 Markup becomes text; quoted history and signature blocks below the message are cut; control
-characters go. Every step takes time linear in the length: tickets are hostile, and mail-parsing
-libraries spend minutes in their patterns on 200 kB of blank lines.
+characters go. Every step takes time and room linear in the length: tickets are hostile, and
+mail-parsing libraries spend minutes in their patterns on 200 kB of blank lines.
 """
 
 import re
+import sys
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from html import escape
 from itertools import takewhile
+from typing import Any
 
-from inscriptis import get_text
+from inscriptis import Inscriptis
 from inscriptis.css_profiles import CSS_PROFILES
 from inscriptis.html_properties import Display
 from inscriptis.model.config import ParserConfig
 from inscriptis.model.html_element import HtmlElement
+from lxml.html import HTMLParser, document_fromstring
 
-STYLE = {**CSS_PROFILES["relaxed"], "div": HtmlElement(display=Display.block)}
+from worker import logs
+
+log = logs.get(__name__)
+
+BLOCK = HtmlElement(display=Display.block)
+STYLE = {**CSS_PROFILES["relaxed"], "div": BLOCK, "ul": BLOCK, "ol": BLOCK}
+"""Nothing is indented: what is nested 250 deep would indent every line by 1,000 blanks."""
 WITHOUT_QUOTES = ParserConfig(css={**STYLE, "blockquote": HtmlElement(display=Display.none)})
 EVERYTHING = ParserConfig(css=STYLE)
 MARKUP = re.compile(
     r"<(p|br|div|span|html|body|table|blockquote|ul|ol|a|b|strong|em|h[1-6])\b[^<>]{0,500}>", re.I
 )
 TAG = re.compile(r"<[^<>]{0,2000}>")
+HIDDEN = re.compile(r"display\s*:\s*none", re.IGNORECASE)
+CELL, BETWEEN_CELLS = "\ue000", "  "
+MARKS = "".join(char for char in map(chr, range(sys.maxunicode + 1)) if unicodedata.combining(char))
+TOO_MANY_MARKS = re.compile(rf"([{MARKS}]{{30}})[{MARKS}]+")
+"""Text has 30 combining marks in a row at most (Unicode's stream-safe format, UAX #15): with more,
+bringing them into order takes time quadratic in their number.
+"""
 
 LINE_CHARS = 300
 """Longer lines are text, whatever they begin with."""
@@ -117,6 +133,7 @@ def quoted(html: str) -> str:
 
 def plain(text: str) -> str:
     """Unicode NFC, line ends as `\\n`, no control or format characters, no trailing blanks."""
+    text = TOO_MANY_MARKS.sub(r"\1", text)
     text = unicodedata.normalize("NFC", text.replace("\r\n", "\n").replace("\r", "\n"))
     kept = "".join(char for char in text if char in "\n\t" or unicodedata.category(char) not in OUT)
     lines = [line.rstrip() for line in kept.replace("\t", " ").split("\n")]
@@ -140,7 +157,7 @@ def from_html(html: str) -> str:
     for config in (WITHOUT_QUOTES, EVERYTHING):
         if text := as_text(html, config):
             return text
-    return " ".join(TAG.sub(" ", html).split())  # nested deeper than a parser goes
+    return " ".join(TAG.sub(" ", html).split())
 
 
 def as_html(text: str) -> str:
@@ -149,7 +166,34 @@ def as_html(text: str) -> str:
 
 
 def as_text(html: str, config: ParserConfig) -> str:
-    return str(get_text(html, config)).strip()
+    """The text of HTML; empty where no parser can read it, as when it is nested too deep."""
+    try:
+        tree = document_fromstring(
+            html.encode(errors="replace"), parser=HTMLParser(encoding="utf-8")
+        )
+        for element in tree.iter("*"):
+            simplify(element)
+        return Inscriptis(tree, config).get_text().replace(CELL, BETWEEN_CELLS).strip()
+    except Exception as error:  # whatever a parser makes of hostile HTML, the message is kept
+        log.warning("html_unreadable", error=type(error).__name__)
+        return ""
+
+
+def simplify(element: Any) -> None:
+    """Leave of an element what its words need.
+
+    What its attributes ask for, or a table's columns, can be a million times as long: a padding of
+    100,000 em, one wide cell above 10,000 narrow ones.
+    """
+    if HIDDEN.search(element.get("style", "")):
+        element.tag = "script"
+    elif element.tag in {"table", "tr"}:
+        element.tag = "div"
+    elif element.tag in {"td", "th"}:
+        element.tag = "font"
+        if element.getprevious() is not None:
+            element.text = CELL + (element.text or "")
+    element.attrib.clear()
 
 
 def looks_like_html(text: str) -> bool:
