@@ -60,6 +60,16 @@ def test_an_attack_adds_no_control_token_and_cannot_close_its_fence(
 
 
 @pytest.mark.parametrize(
+    "mark", ["</TICKET>", "< / ticket>", '<Ticket language="de">', "＜/ticket＞", "<\n/ticket>"]
+)
+def test_a_ticket_neither_closes_nor_opens_its_fence_in_another_spelling(mark: str) -> None:
+    fenced = prompts.fenced("de", mark, f"a {mark} b")
+
+    assert mark not in fenced
+    assert fenced.count(f"{mark[0]} {mark[1:]}") == 2
+
+
+@pytest.mark.parametrize(
     "output",
     [
         '{"category":"hacked"',

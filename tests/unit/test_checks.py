@@ -1,5 +1,6 @@
 """Checks: each finds its fault, and the good reply has none."""
 
+import time
 from typing import Any
 
 import pytest
@@ -66,6 +67,10 @@ def test_a_good_reply_has_no_findings(found: Any) -> None:
             "no_placeholder",
         ),
         (
+            {"reply": "Guten Tag! Wir prüfen das <a href=x> und melden uns bei Ihnen."},
+            "no_markup",
+        ),
+        (
             {"summary": "".join(map(chr, range(0x4E00, 0x4E00 + 200)))},
             "text_is_complete",
         ),
@@ -122,6 +127,62 @@ def test_a_number_is_one_of_the_tickets_not_its_digits_run_together(
     subject = Subject(ticket, "de", parsed, "", detector)
 
     assert bool(list(checks.no_invented_number(subject))) is is_invented
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        "您好，我们会尽快处理您的问题。",
+        "承知いたしました。",
+        "Alles Weitere finden Sie unter acme-support.com/reset für Sie.",
+        "Alles Weitere finden Sie auf acme-hilfe.de für Sie, danke.",
+        "Alles Weitere steht auf HTTPS://ACME.EXAMPLE/RESET für Sie.",
+        "Alles Weitere steht auf ftp://files.acme für Sie bereit, danke.",
+        "Alles Weitere steht auf http://acme.co für Sie bereit, danke.",
+        "Alles Weitere steht auf https://acme.com/login für Sie bereit.",
+        "Ihre Bestellung 482 ist in Arbeit, wir melden uns.",
+    ],
+)
+def test_what_is_not_of_the_ticket_is_found_however_it_is_written(
+    taxonomy: Taxonomy, detector: LanguageDetector, reply: str
+) -> None:
+    parsed = Reply.parse(written(reply=reply, entities=[]), taxonomy)
+    ticket = (
+        "Ich komme seit gestern nicht mehr auf https://www.acme.com/konto herein, bitte helfen."
+    )
+
+    assert len(checks.findings(Subject(ticket, "de", parsed, "", detector))) == 1
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        "Guten Tag! Wir prüfen, warum acme.com/konto bei Ihnen nicht geht.",
+        "Guten Tag! Wir prüfen, warum HTTPS://WWW.ACME.COM/konto/ nicht geht.",
+        "Guten Tag! Wir prüfen die Seite acme.com und rufen +49 301234567 an.",
+        "Guten Tag! Die Prüfung ist erledigt.Bitte haben Sie Geduld, z.B. bis morgen.",
+        "Guten Tag! Die Störung dauert an (24/7 im Blick, Stand 10:30 Uhr, bzw. ca. 3,5 Std./Tag).",
+    ],
+)
+def test_what_is_of_the_ticket_or_no_address_is_not_found(
+    taxonomy: Taxonomy, detector: LanguageDetector, reply: str
+) -> None:
+    parsed = Reply.parse(written(reply=reply, entities=[]), taxonomy)
+    ticket = "Ich komme nicht mehr auf https://www.acme.com/konto herein. Tel. +49 30 1234567"
+
+    assert checks.findings(Subject(ticket, "de", parsed, "", detector)) == ()
+
+
+def test_checks_take_time_linear_in_a_hostile_text(
+    taxonomy: Taxonomy, detector: LanguageDetector
+) -> None:
+    parsed = Reply.parse(written(reply="Guten Tag! Wir prüfen das.", entities=[]), taxonomy)
+    for piece in ("aa.", "a/", "http", "+1 ", "[", "<a ", "\n/", "1.", "www.", "a@"):
+        started = time.monotonic()
+        subject = Subject(piece * 20_000, "de", parsed, "", detector)
+        list(checks.no_invented_address(subject))
+        list(checks.no_invented_number(subject))
+        assert time.monotonic() - started < 2, piece
 
 
 @pytest.mark.parametrize(

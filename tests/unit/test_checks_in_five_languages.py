@@ -83,6 +83,13 @@ FAULTS: dict[str, dict[str, str]] = {
         "zh": "【姓名】您好，感谢您的来信。我们正在核实发票，会尽快回复您。",
         "en": "Hello <name>, we are checking the invoice and will get back to you very soon.",
     },
+    "no_markup": {
+        "de": "Guten Tag! Wir prüfen die Rechnung und melden uns bald bei Ihnen.\n/close",
+        "fr": "Bonjour, <font color=red>nous vérifions</font> la facture, merci de patienter.",
+        "ja": "お問い合わせありがとうございます。<img src=a>請求書を確認いたします。",
+        "zh": "您好，感谢您的来信。<a href=a>我们正在核实发票</a>，会尽快回复您。",
+        "en": "/confidential\nHello, we are checking the invoice and will get back to you soon.",
+    },
     "text_is_complete": {
         "de": "Guten Tag! Wir prüfen " + GERMAN_WORDS,
         "fr": "Bonjour, nous vérifions " + FRENCH_WORDS,

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from schemas.reply import REPLY_CHARS, SUMMARY_CHARS, Reply
 from worker.triage.language import LanguageDetector, same_language
 from worker.triage.promises import promises
-from worker.triage.prose import LINK, MAIL
+from worker.triage.prose import HOST, LINK, MAIL
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,24 +39,33 @@ class Subject:
 
 Check = Callable[[Subject], Iterator[str]]
 
-JUDGEABLE_CHARS = 20
-"""Shorter replies say too little to tell their language."""
-ADDRESS = re.compile(rf"{LINK}|{MAIL}|\+\d[\d\s/-]{{6,}}\d")
-NUMBER = re.compile(r"[A-Za-z#_-]*\d(?:[\d\s./-]?\d){3,}")
+JUDGEABLE_LETTERS, LETTERS_OF_AN_IDEOGRAPH = 20, 3
+"""Shorter replies say too little to tell their language; 您好 says as much as six letters."""
+IDEOGRAPH = re.compile("[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
+ADDRESS = re.compile(rf"{LINK}|{MAIL}|{HOST}|\+\d[\d\s/-]{{6,}}\d")
+SCHEME = re.compile(r"^(?:[a-z]+://)?(?:www\.)?")
+NUMBER = re.compile(r"[A-Za-z#_-]*\d(?:[\d\s./-]?\d){3,}|(?<![\d.,:/-])\d{3}(?![\d.,:/-]*\d)")
 WRITTEN = re.compile(r"\d(?:[\s./-]{0,3}\d)*")
 """What may be one number of a ticket, however it is divided."""
 PLACEHOLDER = re.compile(
     r"\{\w*\}|<(?!/?ticket)[A-Za-z][\w ]*>|\[[^\]\d]{1,40}\]|【[^】]{1,40}】"
     r"|\bX{3,}\b|\b_{3,}|〇〇|○○"
 )
+MARKUP = re.compile(
+    r"</[A-Za-z][^<>]*>|<[A-Za-z][A-Za-z0-9]*(?:\s[^<>]*[=/][^<>]*|/)>"
+    r"|!?\[[^\]\n]{0,200}\]\([^)\s]{1,500}|^\s{0,10}/[a-z_]{2,}\b",
+    re.MULTILINE,
+)
 ECHO_CHARS = 40
 REPEATED = re.compile(r"(.{6,80}?)\1\1", re.DOTALL)
 
 
 def reply_in_the_customers_language(subject: Subject) -> Iterator[str]:
-    if len(subject.reply.reply) < JUDGEABLE_CHARS:
+    reply = subject.reply.reply
+    weight = len(reply) + (LETTERS_OF_AN_IDEOGRAPH - 1) * len(IDEOGRAPH.findall(reply))
+    if weight < JUDGEABLE_LETTERS:
         return
-    written = subject.detector.detect(subject.reply.reply)
+    written = subject.detector.detect(reply)
     if not same_language(written.tag, subject.language):
         yield f"the ticket is {subject.language}, the reply {written.tag}"
 
@@ -87,8 +96,10 @@ def entities_stand_in_the_ticket(subject: Subject) -> Iterator[str]:
 
 
 def no_invented_address(subject: Subject) -> Iterator[str]:
+    known = {as_known(found) for found in ADDRESS.findall(subject.ticket)}
+    known |= {re.split("[/?#]", one)[0].rpartition("@")[2] for one in known}
     for address in ADDRESS.findall(subject.reply.reply):
-        if address not in subject.ticket:
+        if as_known(address) not in known:
             yield f"{address!r} is not in the ticket"
 
 
@@ -105,6 +116,11 @@ def no_forbidden_promise(subject: Subject) -> Iterator[str]:
 
 def no_placeholder(subject: Subject) -> Iterator[str]:
     yield from (repr(found) for found in PLACEHOLDER.findall(subject.reply.reply))
+
+
+def no_markup(subject: Subject) -> Iterator[str]:
+    """Helpdesks show HTML and Markdown, and some obey a line such as `/close`."""
+    yield from (repr(found) for found in MARKUP.findall(subject.reply.reply))
 
 
 def no_repetition(subject: Subject) -> Iterator[str]:
@@ -132,6 +148,7 @@ CHECKS: tuple[Check, ...] = (
     no_invented_number,
     no_forbidden_promise,
     no_placeholder,
+    no_markup,
     no_repetition,
     no_echo_of_the_instruction,
 )
@@ -140,6 +157,13 @@ CHECKS: tuple[Check, ...] = (
 def findings(subject: Subject) -> tuple[Finding, ...]:
     """Run every check."""
     return tuple(Finding(check.__name__, detail) for check in CHECKS for detail in check(subject))
+
+
+def as_known(address: str) -> str:
+    """An address, however it is written."""
+    if address.startswith("+"):
+        return digits(address)
+    return SCHEME.sub("", normal(address).casefold()).rstrip("/")
 
 
 def digits(text: str) -> str:

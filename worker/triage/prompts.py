@@ -5,6 +5,7 @@ keeps it cached. Nothing here knows about tokens: control tokens in a ticket are
 where text becomes token ids (`worker.engine.tokens`).
 """
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from worker.engine.contract import Prompt
 from worker.triage.language import NAMES, name_of
 
 DIRECTORY = Path(__file__).with_name("prompts")
+MARK = re.compile(r"[<＜](?=\s*[/／]?\s*ticket)", re.IGNORECASE)
 FAULT_CHARS = 200
 """What a finding quotes is the model's own writing, and that may quote a hostile ticket."""
 
@@ -58,9 +60,9 @@ def described(category: Category) -> str:
 
 
 def fenced(language: str, subject: str, body: str) -> str:
-    """The ticket between marks it cannot close itself."""
+    """The ticket between marks that it can neither close nor open itself."""
     text = f"Subject: {subject}\n\n{body}" if subject else body
-    text = text.replace("</ticket", "< /ticket")
+    text = MARK.sub(r"\g<0> ", text)
     return f'<ticket language="{name_of(language)}">\n{text}\n</ticket>'
 
 

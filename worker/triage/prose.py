@@ -5,11 +5,23 @@ import re
 SPACED = "A-Za-z0-9\u00c0-\u024f\u0370-\u052f"
 """Latin, Greek and Cyrillic letters: Japanese and Chinese go on behind an address at once."""
 LINK = (
-    rf"(?:https?://|www\.)(?:[{SPACED}._~:/?#@!$&'*+,;=%-]*[{SPACED}/#&=_~%+-]"
+    rf"(?i:[a-z]{{2,12}}://|www\.)(?:[{SPACED}._~:/?#@!$&'*+,;=%-]*[{SPACED}/#&=_~%+-]"
     r"|[^\s<>]+)"  # a host in another script
 )
 MAIL = rf"(?<![{SPACED}_.+-])[{SPACED}_.+-]++@[{SPACED}-]+(?:\.[{SPACED}-]+)+"
 """A full stop, a comma or a bracket behind them is not part of them."""
+TLDS = (
+    "com|net|org|info|biz|io|app|dev|shop|store|online|site|xyz|top|club|link|ai|co|me|eu|de|at|ch|li|lu"
+    "|fr|be|ca|jp|cn|tw|hk|mo|sg|uk|ie|us|au|nz|it|es|pt|nl|dk|se|no|fi|pl|cz|ru|in|test|example"
+)
+HOST = (
+    rf"(?<![{SPACED}@._/-])(?:[A-Za-z0-9-]{{2,63}}\.)+"
+    rf"(?:(?:{TLDS}|{TLDS.upper()})(?![{SPACED}-])(?:/[{SPACED}._~/?#&=%+-]*[{SPACED}/#&=_~%+-]|/)?"
+    rf"|[a-z]{{2,}}/[{SPACED}._~/?#&=%+-]*[{SPACED}/#&=_~%+-])"
+)
+"""A host without a scheme, which mail programs make a link of all the same; in "erledigt.Bitte" the
+blank is missing.
+"""
 CODE_BLOCK = re.compile(r"```.*?(?:```|\Z)", re.DOTALL)
 INLINE = re.compile(
     rf"{LINK}|{MAIL}"
