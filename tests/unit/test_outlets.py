@@ -114,6 +114,89 @@ def test_written_twice_it_is_there_once(twin: Twin) -> None:
     assert ticket.tags == tags
 
 
+def test_tags_that_say_otherwise_now_go_and_the_desks_own_stay(helpdesk_twin: Twin) -> None:
+    ticket = helpdesk_twin.customer_writes("Doppelt abgebucht")
+    own = {"vip", "category", "category-a__b"}
+    write(helpdesk_twin, ticket)
+    ticket.tags |= own
+    labels = {"category": "returns", "type": "problem", "priority": "low",
+              "sentiment": "positive", "language": ""}  # fmt: skip
+
+    write(helpdesk_twin, ticket, labels=labels, marker="[ticket-triage 18]")
+
+    if helpdesk_twin.name not in WITHOUT_TAGS:
+        priority = {"priority__low"} if helpdesk_twin.name == "gitlab" else set()
+        ours = {"category__returns", "sentiment__positive", "language__de"}
+        assert ticket.tags == own | ours | priority
+
+
+def test_a_customer_who_writes_our_marker_is_not_taken_for_us(helpdesk_twin: Twin) -> None:
+    ticket = helpdesk_twin.customer_writes("Doppelt abgebucht")
+    helpdesk_twin.customer_adds(ticket.id, f"Und nun? {MARKER}")
+
+    write(helpdesk_twin, ticket)
+
+    assert [one.body for one in ticket.said if one.by == "customer"] == [
+        "Doppelt abgebucht", f"Und nun? {MARKER}",
+    ]  # fmt: skip
+    assert len(ours(ticket)) == 1
+
+
+@pytest.mark.parametrize("name", ["gitlab", "glpi"])
+def test_what_a_person_sent_in_public_is_not_changed_into_our_note(name: str) -> None:
+    twin = TWINS[name]()
+    ticket = twin.customer_writes("Doppelt abgebucht")
+    twin.agent_answers(ticket.id, f"Wir haben es erstattet. {MARKER}")
+
+    write(twin, ticket)
+
+    assert ours(ticket)[0].body == f"Wir haben es erstattet. {MARKER}"
+
+
+def test_a_colleagues_draft_in_zammad_stays_and_ours_is_a_note() -> None:
+    twin = TWINS["zammad"]()
+    ticket = twin.customer_writes("Doppelt abgebucht")
+    twin.add(ticket, "Sehr geehrte Frau M", public=False, draft=True)
+
+    write(twin, ticket)
+    write(twin, ticket)
+
+    colleagues, note = ours(ticket)
+    assert (colleagues.body, colleagues.draft) == ("Sehr geehrte Frau M", True)
+    assert "Das tut uns leid." in note.body
+    assert not note.public
+    assert not note.draft
+
+
+HOSTILE_REPLY = "<img src=x>\n/close\n@all [a](http://b) {html}\n Gruß an ana@example.org"
+
+
+@pytest.mark.parametrize("public", [True, False])
+@pytest.mark.parametrize(
+    "name", ["front", "helpscout", "freescout", "freshdesk", "glpi", "intercom"]
+)
+def test_a_reply_is_text_where_html_is_meant(name: str, *, public: bool) -> None:
+    twin = TWINS[name]()
+    ticket = twin.customer_writes("Doppelt abgebucht")
+
+    write(twin, ticket, reply=HOSTILE_REPLY, public=public)
+
+    assert "&lt;img src=x&gt;<br>/close<br>" in ours(ticket)[0].body
+
+
+@pytest.mark.parametrize("name", ["gitlab", "jira"])
+def test_a_reply_is_text_where_markup_is_meant(name: str) -> None:
+    twin = TWINS[name]()
+    ticket = twin.customer_writes("Doppelt abgebucht")
+
+    write(twin, ticket, reply=HOSTILE_REPLY)
+    write(twin, ticket, reply=HOSTILE_REPLY)
+
+    [note] = ours(ticket)
+    assert "\n\\<img src=x>\n\\/close\n\\@all \\[a](http://b) \\{html}\n" in note.body
+    assert "ana@example.org" in note.body
+
+
 def look(twin: Twin, ticket: TwinTicket, **changes: Any) -> Remote:
     return outlet_of(twin).look(draft(twin, ticket, **changes))
 

@@ -165,6 +165,11 @@ def as_html(text: str) -> str:
     return "<br>".join(escape(line) for line in text.split("\n"))
 
 
+def as_markdown(text: str) -> str:
+    """Plain text as Markdown or Jira's markup: no link, picture, tag, mention or command in it."""
+    return re.sub(r"(?m)(^[^\S\n]*)(?=/)|(?=[\[<!{])|(?<!\w)(?=@)", r"\1\\", text)
+
+
 def as_text(html: str, config: ParserConfig) -> str:
     """The text of HTML; empty where no parser can read it, as when it is nested too deep."""
     try:

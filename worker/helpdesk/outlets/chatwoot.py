@@ -34,14 +34,15 @@ class ChatwootOutlet:
                 by_agent=lambda one: one["message_type"] == 1 and not one["private"],
                 by_customer=lambda one: one["message_type"] == 0,
             ),
-            ours=marked(messages, draft.marker, "content"),
+            ours=marked(
+                (one for one in messages if one["message_type"] != 0), draft.marker, "content"
+            ),
             tags=tuple(self._api.get(f"{path}/labels")["payload"]),
         )
 
     def write(self, draft: Draft, remote: Remote) -> str:
         path = self._path(draft.external_id)
-        labels = sorted({*remote.tags, *draft.tags})
-        self._api.post(f"{path}/labels", {"labels": labels})
+        self._api.post(f"{path}/labels", {"labels": draft.all_tags(remote.tags)})
         self._api.post(f"{path}/toggle_priority", {"priority": draft.labels["priority"]})
         if fields := draft.custom_fields():
             self._api.post(f"{path}/custom_attributes", {"custom_attributes": fields})

@@ -3,13 +3,21 @@
 Nothing here posts in public unless it is told to twice (`Draft.public` comes of two settings).
 """
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
+TAGGED = ("category", "language", "sentiment")
 MARKER = "[ticket-triage {}]"
 """Stands at the end of every text of ours, with the id of the reply."""
+
+
+def outdated(there: Iterable[str], ours: Collection[str]) -> list[str]:
+    """Of the tags that are there, those of ours that now say otherwise."""
+    scheme = {tag.partition("__")[0] for tag in ours}
+    return sorted({tag for tag in there if "__" in tag and tag.partition("__")[0] in scheme}
+                  - {*ours})  # fmt: skip
 
 
 def signed(reply: str, marker: str) -> str:
@@ -38,7 +46,14 @@ class Draft:
     @property
     def tags(self) -> list[str]:
         """`category__billing` and the like."""
-        return [f"{name}__{self.labels[name]}" for name in ("category", "language", "sentiment")]
+        return self.tags_of(*TAGGED)
+
+    def tags_of(self, *names: str) -> list[str]:
+        return [f"{name}__{self.labels[name]}" for name in names if self.labels[name]]
+
+    def all_tags(self, there: Iterable[str]) -> list[str]:
+        """Ours in place of our earlier ones, beside those that are not ours."""
+        return sorted({*there, *self.tags} - {*outdated(there, self.tags)})
 
     @property
     def note(self) -> str:

@@ -5,6 +5,7 @@ from datetime import datetime
 from operator import itemgetter
 from typing import Any
 
+from worker.helpdesk import text
 from worker.helpdesk.outlets.api import Api, answers, marked
 from worker.helpdesk.outlets.contract import Draft, Remote
 
@@ -29,13 +30,15 @@ class FreeScoutOutlet:
                 by_agent=lambda one: one["type"] == "message" and one["state"] != "draft",
                 by_customer=lambda one: one["type"] == "customer",
             ),
-            ours=marked(threads, draft.marker, "body"),
+            ours=marked(
+                (one for one in threads if one["type"] != "customer"), draft.marker, "body"
+            ),
             tags=tuple(one["name"] for one in found["_embedded"].get("tags", ())),
         )
 
     def write(self, draft: Draft, remote: Remote) -> str:
         path = f"/api/conversations/{draft.external_id}"
-        self._api.put(f"{path}/tags", {"tags": sorted({*remote.tags, *draft.tags})})
+        self._api.put(f"{path}/tags", {"tags": draft.all_tags(remote.tags)})
         if fields := draft.custom_fields():
             listed = [{"id": int(id_), "value": value} for id_, value in fields.items()]
             self._api.put(f"{path}/custom_fields", {"customFields": listed})
@@ -45,7 +48,7 @@ class FreeScoutOutlet:
             f"{path}/threads",
             {
                 "type": "message",
-                "text": draft.signed_reply,
+                "text": text.as_html(draft.signed_reply),
                 "user": self._user,
                 "state": "published" if draft.public else "draft",
             },

@@ -36,7 +36,7 @@ class FreshdeskOutlet:
                 by_agent=lambda one: not one["private"] and not one["incoming"],
                 by_customer=itemgetter("incoming"),
             ),
-            ours=marked(said, draft.marker, "body_text"),
+            ours=marked((one for one in said if not one["incoming"]), draft.marker, "body_text"),
             tags=tuple(ticket["tags"]),
         )
 
@@ -44,7 +44,7 @@ class FreshdeskOutlet:
         path = f"/api/v2/tickets/{draft.external_id}"
         change: dict[str, Any] = {
             "priority": PRIORITY[draft.labels["priority"]],
-            "tags": sorted({*remote.tags, *draft.tags}),
+            "tags": draft.all_tags(remote.tags),
         }
         if fields := draft.custom_fields():
             change["custom_fields"] = fields

@@ -8,9 +8,10 @@ from datetime import datetime
 from operator import itemgetter
 from typing import Any
 
+from worker.helpdesk import text
 from worker.helpdesk.front import INBOUND
 from worker.helpdesk.outlets.api import Api, answers, marked
-from worker.helpdesk.outlets.contract import Draft, Remote
+from worker.helpdesk.outlets.contract import Draft, Remote, outdated
 
 
 class FrontOutlet:
@@ -34,7 +35,9 @@ class FrontOutlet:
                 by_agent=lambda one: not one["is_inbound"],
                 by_customer=itemgetter("is_inbound"),
             ),
-            ours=marked([*drafts, *messages], draft.marker, "body"),
+            ours=marked(
+                [*drafts, *(one for one in messages if not one["is_inbound"])], draft.marker, "body"
+            ),
         )
 
     def write(self, draft: Draft, remote: Remote) -> str:
@@ -42,6 +45,9 @@ class FrontOutlet:
         known = {one["name"]: one["id"] for one in self._api.get("/tags")["_results"]}
         ids = [known.get(name) or self._api.post("/tags", {"name": name})["id"]
                for name in draft.tags]  # fmt: skip
+        there = {one["name"]: one["id"] for one in self._api.get(path)["tags"]}
+        if old := [there[name] for name in outdated(there, draft.tags)]:
+            self._api.request("DELETE", f"{path}/tags", json={"tag_ids": old})
         self._api.post(f"{path}/tags", {"tag_ids": ids})
         if fields := draft.custom_fields():
             self._api.request("PATCH", path, json={"custom_fields": fields})
@@ -50,7 +56,7 @@ class FrontOutlet:
         written: dict[str, Any] = {
             "author_id": self._author,
             "channel_id": self._channel,
-            "body": draft.signed_reply,
+            "body": text.as_html(draft.signed_reply),
         }
         if draft.public:
             return str(self._api.post(f"{path}/messages", written)["id"])

@@ -8,8 +8,9 @@ from datetime import datetime
 from operator import itemgetter
 from typing import Any
 
+from worker.helpdesk import text
 from worker.helpdesk.outlets.api import Api, answers, marked
-from worker.helpdesk.outlets.contract import Draft, Remote
+from worker.helpdesk.outlets.contract import TAGGED, Draft, Remote, outdated
 
 
 class GitLabOutlet:
@@ -23,7 +24,8 @@ class GitLabOutlet:
     def look(self, draft: Draft) -> Remote:
         path = self._path(draft.external_id)
         notes = self._api.get(f"{path}/notes", per_page=100)
-        author = self._api.get(path)["author"]["id"]
+        issue = self._api.get(path)
+        author = issue["author"]["id"]
         return Remote(
             **answers(
                 (one for one in notes if not one["internal"] and not one["system"]),
@@ -33,16 +35,26 @@ class GitLabOutlet:
                 by_agent=lambda one: one["author"]["id"] != author,
                 by_customer=lambda one: one["author"]["id"] == author,
             ),
-            ours=marked(notes, draft.marker, "body"),
+            ours=marked(
+                (one for one in notes if one["internal"] or one["author"]["id"] != author),
+                draft.marker,
+                "body",
+            ),
+            tags=tuple(issue["labels"]),
+            more={"internal": {str(one["id"]) for one in notes if one["internal"]}},
         )
 
     def write(self, draft: Draft, remote: Remote) -> str:
         path = self._path(draft.external_id)
-        labels = [*draft.tags, f"priority__{draft.labels['priority']}"]
-        self._api.put(path, {"add_labels": ",".join(labels)})
-        body = draft.signed_reply if draft.public else draft.note
+        labels = draft.tags_of(*TAGGED, "priority")
+        change = {"add_labels": ",".join(labels)}
+        if old := outdated(remote.tags, labels):
+            change["remove_labels"] = ",".join(old)
+        self._api.put(path, change)
+        body = text.as_markdown(draft.signed_reply if draft.public else draft.note)
         if remote.ours:
-            self._api.put(f"{path}/notes/{remote.ours}", {"body": body})
+            if draft.public or remote.ours in remote.more["internal"]:
+                self._api.put(f"{path}/notes/{remote.ours}", {"body": body})
             return remote.ours
         note = {"body": body, "internal": not draft.public}
         return str(self._api.post(f"{path}/notes", note)["id"])

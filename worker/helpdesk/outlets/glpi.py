@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from operator import itemgetter
 from typing import Any
 
+from worker.helpdesk import text
 from worker.helpdesk.outlets.api import Api, answers, marked
 from worker.helpdesk.outlets.contract import Draft, Remote
 
@@ -40,8 +41,15 @@ class GlpiOutlet:
                 by_agent=lambda one: one["users_id"] != requester,
                 by_customer=lambda one: one["users_id"] == requester,
             ),
-            ours=marked(said, draft.marker, "content"),
-            more={"headers": headers},
+            ours=marked(
+                (one for one in said if one["is_private"] or one["users_id"] != requester),
+                draft.marker,
+                "content",
+            ),
+            more={
+                "headers": headers,
+                "private": {str(one["id"]) for one in said if one["is_private"]},
+            },
         )
 
     def write(self, draft: Draft, remote: Remote) -> str:
@@ -53,15 +61,16 @@ class GlpiOutlet:
             headers=headers,
             json={"input": change},
         )
-        body = draft.signed_reply if draft.public else draft.note
+        body = text.as_html(draft.signed_reply if draft.public else draft.note)
         followup: dict[str, Any] = {"content": body, "is_private": int(not draft.public)}
         if remote.ours:
-            self._api.request(
-                "PUT",
-                f"/apirest.php/ITILFollowup/{remote.ours}",
-                headers=headers,
-                json={"input": followup},
-            )
+            if draft.public or remote.ours in remote.more["private"]:
+                self._api.request(
+                    "PUT",
+                    f"/apirest.php/ITILFollowup/{remote.ours}",
+                    headers=headers,
+                    json={"input": followup},
+                )
             return remote.ours
         followup |= {"itemtype": "Ticket", "items_id": int(draft.external_id)}
         written = self._api.request(

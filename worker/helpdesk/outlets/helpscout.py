@@ -8,6 +8,7 @@ from datetime import datetime
 from operator import itemgetter
 from typing import Any
 
+from worker.helpdesk import text
 from worker.helpdesk.outlets.api import Api, answers, marked, moment
 from worker.helpdesk.outlets.contract import Draft, Remote
 
@@ -32,14 +33,16 @@ class HelpScoutOutlet:
                 by_agent=lambda one: one["type"] == "message" and one["state"] != "draft",
                 by_customer=lambda one: one["type"] == "customer",
             ),
-            ours=marked(threads, draft.marker, "body"),
+            ours=marked(
+                (one for one in threads if one["type"] != "customer"), draft.marker, "body"
+            ),
             tags=tuple(one["tag"] for one in found["tags"]),
             more={"customer": found["primaryCustomer"]["id"], "fields": found["customFields"]},
         )
 
     def write(self, draft: Draft, remote: Remote) -> str:
         path = f"/v2/conversations/{draft.external_id}"
-        self._api.put(f"{path}/tags", {"tags": sorted({*remote.tags, *draft.tags})})
+        self._api.put(f"{path}/tags", {"tags": draft.all_tags(remote.tags)})
         if fields := draft.custom_fields():
             kept = {str(one["id"]): one["value"] for one in remote.more["fields"]} | fields
             listed = [{"id": int(id_), "value": value} for id_, value in kept.items()]
@@ -51,7 +54,7 @@ class HelpScoutOutlet:
             {
                 "customer": {"id": remote.more["customer"]},
                 "user": self._user,
-                "text": draft.signed_reply,
+                "text": text.as_html(draft.signed_reply),
                 "draft": not draft.public,
             },
         )

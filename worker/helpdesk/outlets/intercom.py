@@ -6,11 +6,10 @@ from datetime import datetime
 from operator import itemgetter
 from typing import Any
 
-from worker.helpdesk.intercom import CREATED
+from worker.helpdesk import text
+from worker.helpdesk.intercom import CREATED, PEOPLE
 from worker.helpdesk.outlets.api import Api, answers, marked
-from worker.helpdesk.outlets.contract import Draft, Remote
-
-CUSTOMERS = {"user", "lead", "contact"}
+from worker.helpdesk.outlets.contract import Draft, Remote, outdated
 
 
 class IntercomOutlet:
@@ -31,16 +30,24 @@ class IntercomOutlet:
                 at=itemgetter("created_at"),
                 text=itemgetter("body"),
                 by_agent=lambda one: one["author"]["type"] == "admin",
-                by_customer=lambda one: one["author"]["type"] in CUSTOMERS,
+                by_customer=lambda one: one["author"]["type"] in PEOPLE,
             ),
-            ours=marked(parts, draft.marker, "body"),
+            ours=marked(
+                (one for one in parts if one["author"]["type"] not in PEOPLE),
+                draft.marker,
+                "body",
+            ),
+            more={"tags": {one["name"]: one["id"] for one in found["tags"]["tags"]}},
         )
 
     def write(self, draft: Draft, remote: Remote) -> str:
-        path = f"/conversations/{draft.external_id}"
+        path, there = f"/conversations/{draft.external_id}", remote.more["tags"]
+        admin = {"admin_id": self._admin}
+        for name in outdated(there, draft.tags):
+            self._api.request("DELETE", f"{path}/tags/{there[name]}", json=admin)
         for name in draft.tags:
             tag = self._api.post("/tags", {"name": name})
-            self._api.post(f"{path}/tags", {"id": tag["id"], "admin_id": self._admin})
+            self._api.post(f"{path}/tags", {"id": tag["id"], **admin})
         is_urgent = draft.labels["priority"] in {"high", "urgent"}
         change: dict[str, Any] = {"priority": "priority" if is_urgent else "not_priority"}
         if fields := draft.custom_fields():
@@ -52,9 +59,9 @@ class IntercomOutlet:
             f"{path}/reply",
             {
                 "type": "admin",
-                "admin_id": self._admin,
+                **admin,
                 "message_type": "comment" if draft.public else "note",
-                "body": draft.signed_reply if draft.public else draft.note,
+                "body": text.as_html(draft.signed_reply if draft.public else draft.note),
             },
         )
         return str(answered["conversation_parts"]["conversation_parts"][-1]["id"])

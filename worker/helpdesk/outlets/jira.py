@@ -6,10 +6,11 @@ from math import ceil
 from typing import Any
 from urllib.parse import urlencode
 
+from worker.helpdesk import text
 from worker.helpdesk.adf import in_document
 from worker.helpdesk.jira import CREATED
 from worker.helpdesk.outlets.api import Api, answers
-from worker.helpdesk.outlets.contract import Draft, Remote
+from worker.helpdesk.outlets.contract import Draft, Remote, outdated
 
 SEARCH = "/rest/api/2/search/jql"
 OPTION = ":option"
@@ -27,7 +28,7 @@ class JiraOutlet:
     def look(self, draft: Draft) -> Remote:
         id_ = draft.external_id
         comments = self._api.get(f"/rest/servicedeskapi/request/{id_}/comment")["values"]
-        fields = self._api.get(f"/rest/api/2/issue/{id_}", fields="reporter")["fields"]
+        fields = self._api.get(f"/rest/api/2/issue/{id_}", fields="reporter,labels")["fields"]
         reporter = (fields.get("reporter") or {}).get("accountId")
         return Remote(
             **answers(
@@ -39,9 +40,15 @@ class JiraOutlet:
                 by_customer=lambda one: one["author"]["accountId"] == reporter,
             ),
             ours=next(
-                (str(one["id"]) for one in comments if draft.marker in in_document(one["body"])),
+                (
+                    str(one["id"])
+                    for one in comments
+                    if draft.marker in in_document(one["body"])
+                    and one["author"]["accountId"] != reporter
+                ),
                 None,
             ),
+            tags=tuple(fields.get("labels") or ()),
         )
 
     def write(self, draft: Draft, remote: Remote) -> str:
@@ -49,14 +56,19 @@ class JiraOutlet:
         self._api.put(
             f"/rest/api/2/issue/{draft.external_id}",
             {
-                "update": {"labels": [{"add": tag} for tag in draft.tags]},
+                "update": {
+                    "labels": [
+                        *({"remove": tag} for tag in outdated(remote.tags, draft.tags)),
+                        *({"add": tag} for tag in draft.tags),
+                    ]
+                },
                 "fields": {**fields, **custom_fields(draft)},
             },
         )
         if remote.ours:
             return remote.ours
         comment = {
-            "body": draft.signed_reply if draft.public else draft.note,
+            "body": text.as_markdown(draft.signed_reply if draft.public else draft.note),
             "public": draft.public,
         }
         path = f"/rest/servicedeskapi/request/{draft.external_id}/comment"

@@ -43,13 +43,16 @@ class ZendeskOutlet:
         return Remote(
             touched=said["touched"] or ticket["status"] in {"solved", "closed"},
             answered_at=said["answered_at"],
-            ours=marked(comments, draft.marker, "body"),
+            ours=marked(
+                (one for one in comments if one["author_id"] in staff), draft.marker, "body"
+            ),
             version=ticket["updated_at"],
+            tags=tuple(ticket["tags"]),
         )
 
     def write(self, draft: Draft, remote: Remote) -> str:
         change: dict[str, Any] = {
-            "additional_tags": draft.tags,
+            "tags": draft.all_tags(remote.tags),
             "priority": PRIORITY[draft.labels["priority"]],
             "custom_fields": [
                 {"id": int(id_), "value": value} for id_, value in draft.custom_fields().items()

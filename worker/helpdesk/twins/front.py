@@ -16,6 +16,8 @@ class FrontTwin(Twin):
         ("GET", "/conversations/{ticket}/drafts", "drafts"),
         ("POST", "/conversations/{ticket}/drafts", "draft"),
         ("POST", "/conversations/{ticket}/tags", "tag"),
+        ("DELETE", "/conversations/{ticket}/tags", "untag"),
+        ("GET", "/conversations/{ticket}", "show"),
         ("PATCH", "/conversations/{ticket}", "update"),
     )
 
@@ -36,10 +38,20 @@ class FrontTwin(Twin):
         self._tags.append(name)
         return {"id": f"tag_{len(self._tags) - 1}", "name": name}
 
+    def show(self, asked: Asked) -> Any:
+        there = self.ticket(asked).tags
+        return {"tags": [one for one in self.all_tags(asked)["_results"] if one["name"] in there]}
+
     def tag(self, asked: Asked) -> Any:
+        self.ticket(asked).tags |= self._named(asked)
+
+    def untag(self, asked: Asked) -> Any:
+        self.ticket(asked).tags -= self._named(asked)
+
+    def _named(self, asked: Asked) -> set[str]:
         [ids] = required(asked.body, "tag_ids")
         known = {f"tag_{number}": name for number, name in enumerate(self._tags)}
-        self.ticket(asked).tags |= {known[one_of(id_, set(known), "tag_ids")] for id_ in ids}
+        return {known[one_of(id_, set(known), "tag_ids")] for id_ in ids}
 
     def update(self, asked: Asked) -> Any:
         self.ticket(asked).fields |= asked.body["custom_fields"]

@@ -32,6 +32,7 @@ class GitLabTwin(Twin):
     def update(self, asked: Asked) -> Any:
         ticket = self.ticket(asked)
         ticket.tags |= set(filter(None, asked.body.get("add_labels", "").split(",")))
+        ticket.tags -= set(asked.body.get("remove_labels", "").split(","))
         return issue(ticket)
 
     def notes(self, asked: Asked) -> Any:
@@ -58,6 +59,7 @@ def issue(ticket: TwinTicket) -> dict[str, Any]:
         "title": ticket.subject,
         "description": ticket.said[0].body,
         "author": {"id": 51, "username": "ana"},
+        "labels": sorted(ticket.tags),
     }
 
 

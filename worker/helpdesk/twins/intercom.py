@@ -13,6 +13,7 @@ class IntercomTwin(Twin):
         ("GET", "/conversations/{ticket}", "show"),
         ("PUT", "/conversations/{ticket}", "update"),
         ("POST", "/conversations/{ticket}/tags", "tag"),
+        ("DELETE", "/conversations/{ticket}/tags/{tag}", "untag"),
         ("POST", "/conversations/{ticket}/reply", "reply"),
     )
 
@@ -24,8 +25,12 @@ class IntercomTwin(Twin):
         return bearer(headers)
 
     def show(self, asked: Asked) -> Any:
-        said = self.ticket(asked).said
-        return {"conversation_parts": {"conversation_parts": [part(one) for one in said[1:]]}}
+        ticket = self.ticket(asked)
+        tags = [{"id": str(number), "name": name} for number, name in enumerate(self._tags)]
+        return {
+            "conversation_parts": {"conversation_parts": [part(one) for one in ticket.said[1:]]},
+            "tags": {"tags": [one for one in tags if one["name"] in ticket.tags]},
+        }
 
     def make_tag(self, asked: Asked) -> Any:
         [name] = required(asked.body, "name")
@@ -38,6 +43,11 @@ class IntercomTwin(Twin):
         if not number.isdecimal() or int(number) >= len(self._tags):
             raise Refusal(404, "no such tag")
         self.ticket(asked).tags.add(self._tags[int(number)])
+        return {}
+
+    def untag(self, asked: Asked) -> Any:
+        required(asked.body, "admin_id")
+        self.ticket(asked).tags.remove(self._tags[int(asked.path["tag"])])
         return {}
 
     def update(self, asked: Asked) -> Any:

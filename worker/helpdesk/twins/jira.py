@@ -32,8 +32,8 @@ class JiraTwin(Twin):
         return basic(headers, "agent@example.org", TOKEN)
 
     def show(self, asked: Asked) -> Any:
-        self.ticket(asked)
-        return {"fields": {"reporter": {"accountId": "c1"}}}
+        labels = sorted(self.ticket(asked).tags)
+        return {"fields": {"reporter": {"accountId": "c1"}, "labels": labels}}
 
     def comments(self, asked: Asked) -> Any:
         return {"values": [as_sent(one) for one in self.ticket(asked).said[1:]]}
@@ -48,7 +48,9 @@ class JiraTwin(Twin):
         ticket, fields = self.ticket(asked), dict(asked.body.get("fields", {}))
         if priority := fields.pop("priority", None):
             ticket.priority = one_of(priority["name"], PRIORITIES, "priority")
-        ticket.tags |= {one["add"] for one in asked.body.get("update", {}).get("labels", ())}
+        for change in asked.body.get("update", {}).get("labels", ()):
+            ticket.tags |= {change["add"]} if "add" in change else set()
+            ticket.tags -= {change["remove"]} if "remove" in change else set()
         ticket.fields |= fields
         return None
 

@@ -20,6 +20,9 @@ from starlette.routing import Route
 TOKEN = "a-token-of-the-twin"  # noqa: S105  # it opens nothing
 
 
+METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
+
+
 @dataclass(slots=True)
 class Said:
     """A message, note or draft. `by` is `customer` or `agent`."""
@@ -82,9 +85,7 @@ class Twin:
         self.down = False
         self.requests: list[tuple[str, str]] = []
         self._ids = iter(range(1, 1_000_000))
-        self.app = Starlette(
-            routes=[Route("/{path:path}", self._serve, methods=["GET", "POST", "PUT", "PATCH"])]
-        )
+        self.app = Starlette(routes=[Route("/{path:path}", self._serve, methods=METHODS)])
 
     def customer_writes(self, body: str, *, subject: str = "S", ticket_id: str = "") -> TwinTicket:
         """A new ticket; its id is a number unless one is given."""

@@ -21,7 +21,10 @@ class ZammadTwin(Twin):
     routes = (
         ("GET", "/api/v1/ticket_articles/by_ticket/{ticket}", "articles"),
         ("POST", "/api/v1/ticket_articles", "add_article"),
+        ("GET", "/api/v1/tags", "tags"),
         ("POST", "/api/v1/tags/add", "add_tag"),
+        ("DELETE", "/api/v1/tags/remove", "remove_tag"),
+        ("GET", "/api/v1/tickets/{ticket}/shared_draft", "shared"),
         ("PUT", "/api/v1/tickets/{ticket}/shared_draft", "share"),
         ("GET", "/api/v1/tickets/search", "search"),
         ("PUT", "/api/v1/tickets/{ticket}", "update"),
@@ -43,6 +46,23 @@ class ZammadTwin(Twin):
         one_of(kind, {"Ticket"}, "object")
         self.of_id(number).tags.add(item)
         return True
+
+    def tags(self, asked: Asked) -> Any:
+        number, _ = required(asked.query, "o_id", "object")
+        return {"tags": sorted(self.of_id(number).tags)}
+
+    def remove_tag(self, asked: Asked) -> Any:
+        _, number, item = required(asked.body, "object", "o_id", "item")
+        self.of_id(number).tags.discard(item)
+        return True
+
+    def shared(self, asked: Asked) -> Any:
+        for one in self.ticket(asked).said:
+            if one.draft:
+                draft = {"id": one.id, "new_article": {"body": one.body}}
+                assets = {"TicketSharedDraftZoom": {str(one.id): draft}}
+                return {"shared_draft_id": one.id, "assets": assets}
+        return {"shared_draft_id": None, "assets": None}
 
     def share(self, asked: Asked) -> Any:
         ticket = self.ticket(asked)

@@ -45,7 +45,7 @@ class ZendeskTwin(Twin):
             raise Refusal(409, "UpdateConflict")
         if "priority" in change:
             ticket.priority = one_of(change["priority"], PRIORITIES, "priority")
-        ticket.tags |= set(change.get("additional_tags", ()))
+        ticket.tags = set(change.get("tags", ticket.tags))
         for one in change.get("custom_fields", ()):
             if not isinstance(one["id"], int):
                 raise Refusal(422, "custom_fields.id must be a number")
