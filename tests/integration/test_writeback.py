@@ -313,6 +313,45 @@ def test_of_messages_after_an_answer_none_is_answered_by_it(
     assert [state for state, _, _ in ledger(sessions)] == ["skipped", "done", "done"]
 
 
+@pytest.mark.parametrize("public", [False, True])
+@pytest.mark.parametrize("came", ["in order", "the newer first"])
+def test_what_was_put_off_does_not_undo_the_labels_of_a_newer_message(
+    sessions: Sessions, twin: Twin, way: Way, replied: Replied, *,
+    public: bool, came: str, runtime: Runtimes, receive: Callable[..., int],
+) -> None:  # fmt: skip
+    ticket, first = replied()
+    twin.customer_adds(ticket.id, "Es eilt!")
+    second = receive(
+        str(ticket.id), source="zendesk", body=f"{GERMAN_BODY} Bitte!", delivery_key="second"
+    )
+    urgent = ScriptedEngine(lambda _: written(priority="urgent", sentiment="negative"))
+    triage_one(second, replace(runtime(urgent), write_back=frozenset({"zendesk"})))
+    older, newer = (first, second) if came == "in order" else (second, first)
+    back = WriteBack(sessions, "zendesk", replace(way, public=public))
+    with transaction(sessions) as session:
+        for minute, ticket_id in enumerate((older, newer)):
+            session.execute(
+                text("update tickets set source_updated_at = :at where id = :id"),
+                {"at": datetime(2026, 11, 24, 9, minute, tzinfo=UTC), "id": ticket_id},
+            )
+        session.execute(text("update writebacks set not_before = now() + interval '1 hour' "
+                             "where ticket_id = :id"), {"id": older})  # fmt: skip
+    back.once()
+    after_the_newer = (ticket.priority, set(ticket.tags))
+    with transaction(sessions) as session:
+        session.execute(text("update writebacks set not_before = now()"))
+
+    back.once()
+
+    assert (ticket.priority, ticket.tags) == after_the_newer
+    assert after_the_newer[0] == ("urgent" if newer == second else "high")
+    assert len(notes(ticket)) == (2 if public else 1)
+    if not public:
+        assert sorted(ledger(sessions)) == [
+            ("done", 1, None), ("skipped", 1, "a newer message's reply is there already"),
+        ]  # fmt: skip
+
+
 def test_in_public_goes_only_what_nobody_has_to_look_at(
     sessions: Sessions, twin: Twin, way: Way, replied: Replied
 ) -> None:

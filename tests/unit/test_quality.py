@@ -169,7 +169,7 @@ TICKETS = [
 @pytest.fixture
 def measured(desk: Desk) -> dict[str, Any]:
     engine = ScriptedEngine(lambda prompt: "{" if "BROKEN" in prompt.ticket else written())
-    found = run(TICKETS, engine, desk, clean=str, in_flight=2)
+    found = run(TICKETS, engine, desk, in_flight=2)
     return summary(found, engine.identity, desk)
 
 

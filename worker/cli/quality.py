@@ -23,7 +23,6 @@ from worker.cli.quality_tables import answer_table, coverage_table, language_tab
 from worker.engine.contract import Engine
 from worker.engine.profiles import load_profile
 from worker.errors import TriageError
-from worker.helpdesk import text
 from worker.quality import run as running
 from worker.quality.calibrate import below
 from worker.quality.calibrate import calibrate as fit_thresholds
@@ -242,6 +241,4 @@ def triage_all(file: Path, engine: Engine, desk: Desk, settings: Settings) -> Ru
     if not tickets:
         raise TriageError(f"{file} has no tickets")
     with counting(f"Triaging with {engine.identity.profile}", len(tickets)) as advance:
-        return running.run(
-            tickets, engine, desk, clean=text.clean, in_flight=settings.in_flight, advance=advance
-        )
+        return running.run(tickets, engine, desk, in_flight=settings.in_flight, advance=advance)

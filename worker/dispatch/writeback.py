@@ -99,6 +99,8 @@ class WriteBack:
             return self._end(job, "done", remote_id=remote.ours)
         if was_answered(job, remote):
             return self._end(job, "skipped", reason="a person has answered meanwhile")
+        if job.overtaken_by is not None and not draft.public:
+            return self._end(job, "skipped", reason="a newer message's reply is there already")
         remote_id = self._way.outlet.write(draft, remote)
         return self._end(job, "done", remote_id=remote_id)
 
@@ -106,7 +108,7 @@ class WriteBack:
         return Draft(
             external_id=job.external_id,
             marker=MARKER.format(job.reply_id),
-            labels=job.labels,
+            labels=job.labels if job.overtaken_by is None else job.overtaken_by,
             summary=job.summary,
             reply=job.reply,
             fields=self._way.fields,

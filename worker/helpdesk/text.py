@@ -178,7 +178,7 @@ def as_text(html: str, config: ParserConfig) -> str:
         )
         for element in tree.iter("*"):
             simplify(element)
-        return Inscriptis(tree, config).get_text().replace(CELL, BETWEEN_CELLS).strip()
+        return str(Inscriptis(tree, config).get_text()).replace(CELL, BETWEEN_CELLS).strip()
     except Exception as error:  # noqa: BLE001  # whatever hostile HTML does to a parser
         log.warning("html_unreadable", error=type(error).__name__)
         return ""

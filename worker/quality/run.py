@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from schemas.labelled import LabelledTicket
 from schemas.reply import LABELS
 from worker.engine.contract import Engine
+from worker.helpdesk import text
 from worker.triage import pipeline
-from worker.triage.checks import JUDGEABLE_CHARS
+from worker.triage.checks import is_judgeable
 from worker.triage.confidence import Disposition
 from worker.triage.desk import Desk
 from worker.triage.language import same_language
@@ -50,7 +51,6 @@ def run(
     engine: Engine,
     desk: Desk,
     *,
-    clean: Callable[[str], str],
     in_flight: int,
     advance: Callable[[], None] = lambda: None,
 ) -> Run:
@@ -62,7 +62,7 @@ def run(
 
     def judge_one(ticket: LabelledTicket) -> Judged:
         triaged = pipeline.triage(
-            " ".join(ticket.subject.split()), clean(ticket.body), ticket.locale, engine, desk
+            text.one_line(ticket.subject), text.clean(ticket.body), ticket.locale, engine, desk
         )
         advance()
         return judged(ticket, triaged, desk)
@@ -86,7 +86,7 @@ def judged(ticket: LabelledTicket, triaged: Triaged, desk: Desk) -> Judged:
         reply_is_in_language=same_language(
             desk.detector.detect(reply.reply).tag, ticket.language or triaged.language.tag
         )
-        if reply and len(reply.reply) >= JUDGEABLE_CHARS
+        if reply and is_judgeable(reply.reply)
         else None,
         checks=tuple(finding.check for finding in triaged.findings),
         output_tokens=triaged.generation.output_tokens if triaged.generation else 0,

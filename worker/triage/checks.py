@@ -61,11 +61,9 @@ REPEATED = re.compile(r"(.{6,80}?)\1\1", re.DOTALL)
 
 
 def reply_in_the_customers_language(subject: Subject) -> Iterator[str]:
-    reply = subject.reply.reply
-    weight = len(reply) + (LETTERS_OF_AN_IDEOGRAPH - 1) * len(IDEOGRAPH.findall(reply))
-    if weight < JUDGEABLE_LETTERS:
+    if not is_judgeable(subject.reply.reply):
         return
-    written = subject.detector.detect(reply)
+    written = subject.detector.detect(subject.reply.reply)
     if not same_language(written.tag, subject.language):
         yield f"the ticket is {subject.language}, the reply {written.tag}"
 
@@ -157,6 +155,12 @@ CHECKS: tuple[Check, ...] = (
 def findings(subject: Subject) -> tuple[Finding, ...]:
     """Run every check."""
     return tuple(Finding(check.__name__, detail) for check in CHECKS for detail in check(subject))
+
+
+def is_judgeable(reply: str) -> bool:
+    """Whether a reply is long enough to tell its language."""
+    ideographs = len(IDEOGRAPH.findall(reply))
+    return len(reply) + (LETTERS_OF_AN_IDEOGRAPH - 1) * ideographs >= JUDGEABLE_LETTERS
 
 
 def as_known(address: str) -> str:

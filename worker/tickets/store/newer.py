@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, exists
+from sqlalchemy import ColumnElement, and_, case, exists
 from sqlalchemy.orm import aliased
 
 from worker.tickets.rows import Ticket
@@ -18,12 +18,21 @@ def was_message(ticket: Any) -> ColumnElement[bool]:
     return found
 
 
-def has_newer_message(ticket: type[Ticket] | Ticket) -> ColumnElement[bool]:
-    """Of one ticket, or of each that a statement looks at."""
+def has_newer_message() -> ColumnElement[bool]:
+    """Of each ticket that a statement looks at."""
     newer = aliased(Ticket)
-    return exists().where(
-        newer.source == ticket.source,
-        newer.external_id == ticket.external_id,
-        newer.id > ticket.id,
-        was_message(newer),
+    return exists().where(is_newer(newer, Ticket), was_message(newer))
+
+
+def is_newer(one: Any, other: Any) -> ColumnElement[bool]:
+    """Whether one message of a conversation was written after another.
+
+    Webhooks may come in another order than messages were written; where the helpdesk did not tell
+    when that was, theirs is all there is.
+    """
+    then, before = one.source_updated_at, other.source_updated_at
+    return and_(
+        one.source == other.source,
+        one.external_id == other.external_id,
+        case((then != before, then > before), else_=one.id > other.id),
     )

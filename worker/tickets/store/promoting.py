@@ -140,7 +140,7 @@ def why_not(must_be_current: Any) -> ColumnElement[str | None]:
     return case(
         (exists().where(Correction.ticket_id == Ticket.id), literal(CORRECTED)),
         (Ticket.attempt_id.is_distinct_from(must_be_current), literal(NEWER_RESULT)),
-        (has_newer_message(Ticket), literal(NEWER_MESSAGE)),
+        (has_newer_message(), literal(NEWER_MESSAGE)),
         (Ticket.erased_at.is_not(None), literal(ERASED)),
         (Ticket.state.not_in(ANSWERED), literal(AWAY)),
         else_=null(),

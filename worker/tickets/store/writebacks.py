@@ -7,13 +7,13 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, case, func, literal, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
 from schemas.reply import LABELS
 from worker.tickets.rows import Correction, Reply, Ticket, Writeback
 from worker.tickets.states import State
 from worker.tickets.store.among import among
-from worker.tickets.store.newer import has_newer_message
+from worker.tickets.store.newer import has_newer_message, is_newer
 
 WAITING = "waiting"
 ERASED = "erased"
@@ -28,7 +28,8 @@ class Job:
     or its text was erased, `is_last` until the customer has written more. The message was
     `written_at`, by the helpdesk's clock, if that told; it `came_at`, by ours. `disposition` says
     whether a person has to look at the reply. `auto` are the replies of the whole conversation
-    that nobody had to look at, each with its id.
+    that nobody had to look at, each with its id. `overtaken_by` are the labels of a newer message
+    of the conversation whose reply is over there already.
     """
 
     id: int
@@ -44,6 +45,7 @@ class Job:
     written_at: datetime | None
     came_at: datetime
     disposition: str
+    overtaken_by: Mapping[str, str] | None
     auto: Sequence[tuple[int, str]]
 
 
@@ -115,6 +117,30 @@ def job_of(session: Session, row: Writeback) -> Job:
         .join(Reply, Reply.ticket_id == Ticket.id)
         .where(Reply.id == row.reply_id)
     ).one()
+    said = said_of(session, ticket, reply)
+    return Job(
+        id=row.id,
+        attempt=row.attempts,
+        reply_id=reply.id,
+        ticket_id=ticket.id,
+        external_id=ticket.external_id,
+        labels=labels_of(ticket, said),
+        summary=said["summary"],
+        reply=said["reply"],
+        is_current=ticket.reply_id == reply.id and ticket.erased_at is None,
+        is_last=not session.execute(
+            select(has_newer_message()).where(Ticket.id == ticket.id)
+        ).scalar_one(),
+        written_at=ticket.source_updated_at,
+        came_at=ticket.received_at,
+        disposition=reply.disposition,
+        overtaken_by=newer_labels(session, ticket),
+        auto=auto_replies(session, ticket),
+    )
+
+
+def said_of(session: Session, ticket: Ticket, reply: Reply) -> dict[str, str]:
+    """A reply's labels and texts, as people corrected them."""
     corrected = dict(
         session.execute(
             select(Correction.field, Correction.value)
@@ -122,23 +148,25 @@ def job_of(session: Session, row: Writeback) -> Job:
             .order_by(Correction.id)
         ).all()
     )
-    said = {name: corrected.get(name, getattr(reply, name)) for name in (*LABELS, *TEXTS)}
-    return Job(
-        id=row.id,
-        attempt=row.attempts,
-        reply_id=reply.id,
-        ticket_id=ticket.id,
-        external_id=ticket.external_id,
-        labels={**{name: said[name] for name in LABELS}, "language": ticket.language or ""},
-        summary=said["summary"],
-        reply=said["reply"],
-        is_current=ticket.reply_id == reply.id and ticket.erased_at is None,
-        is_last=not session.execute(select(has_newer_message(ticket))).scalar_one(),
-        written_at=ticket.source_updated_at,
-        came_at=ticket.received_at,
-        disposition=reply.disposition,
-        auto=auto_replies(session, ticket),
-    )
+    return {name: corrected.get(name, getattr(reply, name)) for name in (*LABELS, *TEXTS)}
+
+
+def labels_of(ticket: Ticket, said: Mapping[str, str]) -> dict[str, str]:
+    return {**{name: said[name] for name in LABELS}, "language": ticket.language or ""}
+
+
+def newer_labels(session: Session, ticket: Ticket) -> dict[str, str] | None:
+    older = aliased(Ticket)
+    newest = session.execute(
+        select(Ticket, Reply)
+        .join(older, is_newer(Ticket, older))
+        .join(Writeback, Writeback.ticket_id == Ticket.id)
+        .join(Reply, Reply.id == Writeback.reply_id)
+        .where(older.id == ticket.id, Writeback.state == "done")
+        .order_by(Ticket.source_updated_at.desc().nulls_last(), Writeback.id.desc())
+        .limit(1)
+    ).one_or_none()
+    return newest and labels_of(newest[0], said_of(session, *newest))
 
 
 def auto_replies(session: Session, ticket: Ticket) -> list[tuple[int, str]]:
