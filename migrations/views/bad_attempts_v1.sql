@@ -27,13 +27,23 @@ from findings
 
 union all
 
--- The engine died, hung or refused, or the worker was lost.
+-- The engine died or hung, or the worker was lost.
 select
     attempts.id,
     case attempts.error when 'DeadlineExceeded' then 'deadline' else 'engine_error' end,
     attempts.reason
 from attempts
 where attempts.outcome in ('retry', 'crashed', 'lost')
+
+union all
+
+-- The engine refused it, or could not take it: no other try would have been better.
+select
+    attempts.id,
+    'engine_error',
+    attempts.reason
+from attempts
+where attempts.outcome = 'needs_human' and attempts.error is not null
 
 union all
 

@@ -26,7 +26,7 @@ from worker.dispatch.publish import Publisher
 from worker.dispatch.runtime import Runtime
 from worker.dispatch.tasks import triage_one
 from worker.engine.scripted import ScriptedEngine
-from worker.errors import DeadlineExceeded, EngineCrashed, TriageError
+from worker.errors import DeadlineExceeded, EngineCrashed, RequestRefused, TriageError
 from worker.gateway import corrections
 from worker.gateway.app import create_app
 from worker.gateway.webhooks import Intake
@@ -258,6 +258,29 @@ def test_dead_tickets_are_listed_shown_and_exported_with_reasons_and_attempts(
     assert json.loads((tmp_path / "dead.jsonl").read_text()) == shown
 
 
+def test_what_the_engine_refuses_is_a_dead_letter_and_a_bad_output(
+    sessions: Sessions, triage: Triage, runtime: MakeRuntime, receive: Receive
+) -> None:
+    def refuse(_: object) -> str:
+        raise RequestRefused("the grammar is not understood")
+
+    ticket_id = receive("refused")
+    triage_one(ticket_id, runtime(ScriptedEngine(refuse)))
+    listed = json.loads(triage("dead", "list", "--json").stdout)
+    refused = triage("replay", "plan", "--reason", "engine_error", "--json")
+
+    assert ticket(sessions, ticket_id).state == State.NEEDS_HUMAN
+    assert (listed["id"], listed["reason"]) == (ticket_id, "the grammar is not understood")
+    assert bad(sessions) == [("engine_error", 1)]
+    assert json.loads(refused.stdout)["tickets"] == 1
+    assert rows(sessions, "select tickets from ops_dead_v1")[0].tickets == 1
+
+    triage("dead", "retry", ticket_id, "--by", "Ana")
+    triage_one(ticket_id, runtime())
+
+    assert ticket(sessions, ticket_id).state == State.REPLIED
+
+
 def test_a_dead_ticket_that_is_retried_has_all_its_tries_again(
     sessions: Sessions, broker: Broker, triage: Triage, runtime: MakeRuntime, dead: int
 ) -> None:
@@ -378,6 +401,7 @@ def test_a_person_is_erased_everywhere_counts_stay_and_there_is_a_receipt(
 
     assert asked.exit_code == 1
     receipt = json.loads(done.stdout)
+    assert receipt["without_requester"] == 0
     assert receipt["removed_from"] == {
         "tickets": 1, "attempts": 1, "replies": 1, "findings": 1, "corrections": 2,
     }  # fmt: skip
@@ -571,6 +595,48 @@ def test_a_number_names_another_person_on_each_helpdesk(
     assert "name one with --source" in str(refused.exception)
     assert json.loads(done.stdout)["removed_from"]["tickets"] == 1
     assert [ticket(sessions, id_).erased_at is not None for id_ in (here, there)] == [True, False]
+
+
+def test_a_ticket_that_names_nobody_is_counted_and_erased_by_its_id(
+    sessions: Sessions, triage: Triage, receive: Receive
+) -> None:
+    receive("1", requester=" Ana@Example.org ")
+    nobodys = receive("2", source="zendesk")
+
+    hers = json.loads(
+        triage("erase", "--requester", "ana@example.org", "--yes", "--by", "Ana").stdout
+    )
+    refused = triage("erase", "--ticket", "2", "--yes", "--by", "Ana")
+    both = triage("erase", "--ticket", "2", "--requester", "a", "--yes", "--by", "Ana")
+    done = json.loads(
+        triage("erase", "--ticket", "2", "--source", "zendesk", "--yes", "--by", "Ana").stdout
+    )
+
+    assert (hers["removed_from"]["tickets"], hers["without_requester"]) == (1, 1)
+    assert "name one with --source" in str(refused.exception)
+    assert "give --requester, or --ticket" in str(both.exception)
+    assert (done["removed_from"]["tickets"], done["without_requester"]) == (1, 0)
+    assert ticket(sessions, nobodys).erased_at is not None
+
+
+def test_purging_takes_along_what_quotes_the_purged_and_the_erased(
+    sessions: Sessions, triage: Triage, receive: Receive, replied: int
+) -> None:
+    quote = {"body": "> Ich heiße Kunigunde", "ignore_reason": "an agent's reply"}
+    with transaction(sessions) as session:
+        session.execute(text("update tickets set received_at = now() - interval '99 days'"))
+        [of_the_old] = session.scalars(select(Ticket.external_id))
+    answered = receive(of_the_old, delivery_key="a", **quote)
+    erased = receive("erased", requester="ana@example.org")
+    triage("erase", "--requester", "ana@example.org", "--yes", "--by", "Ana")
+    after = receive("erased", delivery_key="b", **quote)
+    young, of_the_young = receive("young"), receive("young", delivery_key="c", **quote)
+
+    triage("purge", "--older-than", "90d", "--yes", "--by", "Ana")
+
+    kept = {id_ for id_ in (replied, answered, erased, after, young, of_the_young)
+            if ticket(sessions, id_).erased_at is None}  # fmt: skip
+    assert kept == {young, of_the_young}
 
 
 def test_a_subject_that_begins_like_a_formula_is_text_in_a_spreadsheet(

@@ -102,6 +102,11 @@ class Journey(RuleBasedStateMachine):
         with transaction(self.sessions) as session:
             store.free_expired(session, max_crashes=POLICY.max_crashes)
 
+    @rule(ticket_id=tickets)
+    def erase(self, ticket_id: int) -> None:
+        with transaction(self.sessions) as session:
+            store.erase(session, Ticket.id == ticket_id)
+
     @invariant()
     def only_legal_moves_are_made_and_an_end_is_an_end(self) -> None:
         with transaction(self.sessions) as session:

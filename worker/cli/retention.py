@@ -37,7 +37,12 @@ def purge(
 
 def erase(
     *,
-    requester: Annotated[str, typer.Option(help="Address or id that the helpdesk knows them by.")],
+    requester: Annotated[
+        str | None, typer.Option(help="Address or id that the helpdesk knows them by.")
+    ] = None,
+    ticket: Annotated[
+        str | None, typer.Option(help="The helpdesk's id of one ticket, with --source.")
+    ] = None,
     source: Annotated[
         str | None,
         typer.Option(
@@ -48,22 +53,27 @@ def erase(
     by: By,
     reason: Reason = None,
 ) -> None:
-    """Remove everything one person wrote, everywhere; prints a receipt.
+    """Remove everything one person wrote, everywhere, or one ticket; prints a receipt.
 
-    The receipt and the audit name the person by a hash only.
+    The receipt and the audit name the person by a hash only. It says how many tickets name nobody:
+    a person's may be among them.
     """
-    if requester.isdecimal() and source is None:
-        raise TriageError(f"{requester} is another person on each helpdesk: name one with --source")
+    if (requester is None) == (ticket is None):
+        raise TriageError("give --requester, or --ticket with --source")
+    if source is None and (ticket or (requester or "").isdecimal()):
+        given = ticket or requester
+        raise TriageError(f"{given} is another on each helpdesk: name one with --source")
     if not yes:
-        typer.confirm(f"Remove everything that {requester} wrote?", abort=True)
-    name = hashlib.sha256(requester.lower().encode()).hexdigest()
-    erase_all(
-        store.of_requester(requester, source),
-        "erase",
-        by=by,
-        reason=reason,
-        selection={"requester_sha256": name} | ({"source": source} if source else {}),
-    )
+        asked = f"that {requester} wrote" if requester else f"of ticket {ticket} of {source}"
+        typer.confirm(f"Remove everything {asked}?", abort=True)
+    if requester:
+        which = store.of_requester(requester, source)
+        name = hashlib.sha256(requester.strip().lower().encode()).hexdigest()
+        selection = {"requester_sha256": name} | ({"source": source} if source else {})
+    else:
+        which = store.of_conversation(str(ticket), str(source))
+        selection = {"ticket": str(ticket), "source": str(source)}
+    erase_all(which, "erase", by=by, reason=reason, selection=selection)
 
 
 def erase_all(
@@ -77,8 +87,11 @@ def erase_all(
     with compose.one_transaction() as session:
         counts = store.erase(session, which)
         store.act(session, action, by=by, reason=reason, selection=selection, result=counts)
+        nameless = store.nameless(session, selection.get("source"))
     receipt = {"action": action, "at": datetime.now(UTC).isoformat(), "by": by}
-    typer.echo(json.dumps({**receipt, **selection, "removed_from": counts}))
+    typer.echo(
+        json.dumps({**receipt, **selection, "removed_from": counts, "without_requester": nameless})
+    )
     if not counts["tickets"]:
         raise typer.Exit(NOTHING_FOUND)
 

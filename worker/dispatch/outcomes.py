@@ -108,6 +108,7 @@ def attempt_columns(claim: Claim, triaged: Triaged, run: Runtime) -> dict[str, A
         "language_probability": triaged.language.probability,
         "language_evidence": triaged.language.evidence,
         **columns_without_output(claim, run),
+        "error": triaged.error,
     }
     if triaged.prompt:
         columns["prompt_hash"] = triaged.prompt.sha256

@@ -39,12 +39,13 @@ class Queue(StrEnum):
 
 
 MOVES: dict[State, frozenset[State]] = {
-    State.RECEIVED: frozenset({State.TRIAGING}),
-    State.TRIAGING: frozenset({State.REPLIED, State.NEEDS_HUMAN, State.RECEIVED}),
+    State.RECEIVED: frozenset({State.TRIAGING, State.IGNORED}),
+    State.TRIAGING: frozenset({State.REPLIED, State.NEEDS_HUMAN, State.RECEIVED, State.IGNORED}),
     State.REPLIED: frozenset({State.RECEIVED, State.NEEDS_HUMAN}),
     State.NEEDS_HUMAN: frozenset({State.RECEIVED, State.REPLIED, State.IGNORED}),
     State.IGNORED: frozenset(),
 }
+"""What is ignored was no customer's message, or was discarded, or erased before it was done."""
 
 ANSWERED = frozenset({State.REPLIED, State.NEEDS_HUMAN})
 """What a worker has been done with; not what was put away by hand."""

@@ -29,7 +29,8 @@ SHORTENED = "ticket_is_whole"
 class Triaged:
     """What came of a ticket. `reason` says why somebody has to look; None if nobody has to.
 
-    `reply` is None if nothing usable was written, `generation` and `prompt` if nothing was asked.
+    `reply` is None if nothing usable was written, `generation` and `prompt` if nothing was asked;
+    `error` is the name of the error with which the engine refused it.
     """
 
     language: Detected
@@ -40,6 +41,7 @@ class Triaged:
     findings: tuple[Finding, ...] = ()
     prompt: Prompt | None = None
     generation: Generation | None = None
+    error: str | None = None
 
 
 def triage(
@@ -91,7 +93,7 @@ def triage(
             raise
         return ask_in_short(ask, body, error, engine, language)
     except Hopeless as error:
-        return Triaged(language, Disposition.HUMAN, str(error))
+        return refused(language, error)
 
 
 def warm_up(engine: Engine, desk: Desk, *, engines: int = 1) -> Sequence[BaseException]:
@@ -158,13 +160,17 @@ def ask_in_short(
     try:
         triaged = ask(short.text)
     except Hopeless as error:
-        return Triaged(language, Disposition.HUMAN, str(error))
+        return refused(language, error)
     return replace(
         triaged,
         disposition=Disposition.HUMAN,
         reason=f"shortened: {left_out}",
         findings=(*triaged.findings, Finding(SHORTENED, left_out)),
     )
+
+
+def refused(language: Detected, error: Hopeless) -> Triaged:
+    return Triaged(language, Disposition.HUMAN, str(error), error=type(error).__name__)
 
 
 def request(prompt: Prompt, desk: Desk, *, priority: int) -> Request:

@@ -139,6 +139,11 @@ class Attempt(Row):
             "id",
             postgresql_where=text("outcome in ('retry', 'crashed', 'lost')"),
         ),
+        Index(
+            "ix_attempts_refused",
+            "id",
+            postgresql_where=text("outcome = 'needs_human' and error is not null"),
+        ),
         Index("ix_attempts_hour", hour_of("started_at")),
         Index("ix_attempts_needs_human", "id", postgresql_where=text("outcome = 'needs_human'")),
     )

@@ -28,6 +28,8 @@ from worker.tickets.store.endings import (
 from worker.tickets.store.erasing import (
     ended_before,
     erase,
+    nameless,
+    of_conversation,
     of_requester,
 )
 from worker.tickets.store.feeding import (
@@ -131,6 +133,8 @@ __all__ = [
     "left",
     "live_is_here",
     "move",
+    "nameless",
+    "of_conversation",
     "of_requester",
     "oldest_live_s",
     "order_write_back",

@@ -6,7 +6,7 @@ Each is kept in `audit` with its actor and reason, in the same transaction.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import exists, insert, select, update
+from sqlalchemy import exists, insert, or_, select, update
 from sqlalchemy.orm import Session
 
 from worker.tickets.rows import Act, Attempt, Correction, Reply, Ticket
@@ -88,12 +88,15 @@ def discard(
 
 
 def dead() -> tuple[Any, ...]:
-    """A dead letter: a person has it because the last try failed, not because of an answer; one
-    that was erased has nothing left to try.
+    """A dead letter: a person has it because the last try failed or the engine refused it, not
+    because of an answer; one that was erased has nothing left to try.
     """
     last_try_failed = exists().where(
         Attempt.id == Ticket.attempt_id,
-        Attempt.outcome.in_([Outcome.RETRY, Outcome.CRASHED, Outcome.LOST]),
+        or_(
+            Attempt.outcome.in_([Outcome.RETRY, Outcome.CRASHED, Outcome.LOST]),
+            (Attempt.outcome == Outcome.NEEDS_HUMAN) & Attempt.error.is_not(None),
+        ),
     )
     return (Ticket.state == State.NEEDS_HUMAN, Ticket.erased_at.is_(None), last_try_failed)
 

@@ -6,16 +6,18 @@ states and token counts stay. The key that tells an edited message from a repeat
 too, so that a helpdesk's repeat does not bring the text back.
 """
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, case, exists, func, or_, select, text, true, update
+from sqlalchemy import ColumnElement, and_, case, exists, func, or_, select, text, true, update
 from sqlalchemy.orm import Session, aliased
 
 from worker.tickets.rows import Act, Attempt, Correction, Finding, Reply, Rerun, Ticket
 from worker.tickets.states import FINAL, State
 from worker.tickets.store.among import among
 from worker.tickets.store.attempts import lose_attempts
+from worker.tickets.store.intake import as_kept
 from worker.tickets.store.newer import was_message
 from worker.tickets.store.writebacks import forget_write_backs
 
@@ -89,16 +91,44 @@ def of_requester(requester: str, source: str | None = None) -> ColumnElement[boo
     """All tickets that this requester wrote, on any helpdesk or on one, and what quotes them: what
     else was kept of their conversations and is no customer's message.
     """
-    theirs = aliased(Ticket)
-    quotes = exists().where(
-        theirs.requester == requester.lower(),
-        theirs.source == Ticket.source,
-        theirs.external_id == Ticket.external_id,
-    )
+    name = as_kept(requester)
     of_source = true() if source is None else Ticket.source == source
-    return of_source & ((Ticket.requester == requester.lower()) | (~was_message(Ticket) & quotes))
+    return of_source & (
+        (Ticket.requester == name) | quotes(lambda theirs: theirs.requester == name)
+    )
+
+
+def of_conversation(external_id: str, source: str) -> ColumnElement[bool]:
+    """One ticket of a helpdesk, all its messages."""
+    return (Ticket.source == source) & (Ticket.external_id == external_id)
 
 
 def ended_before(age: timedelta) -> ColumnElement[bool]:
-    """Tickets that came in longer ago than this and are done."""
-    return (Ticket.received_at < func.now() - age) & Ticket.state.in_(FINAL)
+    """Tickets that came in longer ago than this and are done, and what quotes them or what was
+    erased before: an agent's answer is younger than what it answers.
+    """
+
+    def is_old(ticket: Any) -> ColumnElement[bool]:
+        return and_(ticket.received_at < func.now() - age, ticket.state.in_(FINAL))
+
+    return is_old(Ticket) | quotes(lambda theirs: is_old(theirs) | theirs.erased_at.is_not(None))
+
+
+def quotes(which: Callable[[Any], ColumnElement[bool]]) -> ColumnElement[bool]:
+    """What is no customer's message, in a conversation with something such as `which` says."""
+    theirs = aliased(Ticket)
+    return ~was_message(Ticket) & exists().where(
+        theirs.source == Ticket.source,
+        theirs.external_id == Ticket.external_id,
+        which(theirs),
+    )
+
+
+def nameless(session: Session, source: str | None = None) -> int:
+    """How many tickets have text and no requester: erasing a person cannot find theirs."""
+    of_source = true() if source is None else Ticket.source == source
+    return session.scalars(
+        select(func.count()).where(
+            of_source, Ticket.requester.is_(None), Ticket.erased_at.is_(None), was_message(Ticket)
+        )
+    ).one()

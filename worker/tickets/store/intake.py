@@ -146,7 +146,7 @@ def as_row(one: Arrival) -> dict[str, Any]:
         "body": new.body if new.is_message else "",
         "cut": new.cut if new.is_message else "",
         "locale": new.locale,
-        "requester": new.requester.lower() if new.requester else None,
+        "requester": as_kept(new.requester) if new.requester else None,
         "source_updated_at": new.source_updated_at,
         "state": (State.IGNORED if new.ignore_reason else State.RECEIVED).value,
         "reason": new.ignore_reason,
@@ -217,3 +217,8 @@ def announced(session: Session, ticket_ids: Sequence[int], *, within_s: float) -
         )
         .values(announced_at=func.now())
     )
+
+
+def as_kept(requester: str) -> str:
+    """A helpdesk's name for a person, as it is kept and looked for."""
+    return requester.strip().lower()
