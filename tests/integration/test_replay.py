@@ -185,6 +185,19 @@ def test_promoting_makes_the_new_reply_current_and_undoing_brings_the_old_one_ba
     assert len(said(triage, "replay", "show", 1)[0]["acts"]) == 3
 
 
+def test_a_promoted_reply_brings_the_language_that_a_failed_ticket_had_not(
+    sessions: Sessions, triage: Triage, replied: int, working: Working
+) -> None:
+    with transaction(sessions) as session:
+        session.execute(text("update tickets set language = null"))
+    with working():
+        triage("replay", "run", "--by", "Ana")
+
+    triage("replay", "promote", 1, "--all", "--by", "Ben")
+
+    assert one(sessions, Ticket).language == "de"
+
+
 def test_a_replay_writes_nothing_back_unless_it_is_promoted_with_write_back(
     sessions: Sessions,
     triage: Triage,

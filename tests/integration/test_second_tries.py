@@ -145,11 +145,13 @@ def test_a_long_ticket_too_long_even_for_its_queue_is_shortened_there(
     assert outcomes(sessions) == [Outcome.MOVED, Outcome.NEEDS_HUMAN]
 
 
+@pytest.mark.parametrize(("event", "queue"), [("ticket", Queue.LIVE), ("import", Queue.BULK)])
 def test_a_long_ticket_whose_workers_never_come_back_is_shortened_by_the_others(
-    sessions: Sessions, publisher: Publisher, runtime: MakeRuntime, receive: Receive
-) -> None:
+    sessions: Sessions, publisher: Publisher, runtime: MakeRuntime, receive: Receive, *,
+    event: str, queue: Queue,
+) -> None:  # fmt: skip
     serve(sessions, Queue.LONG)
-    ticket_id = receive(body=LONG_BODY)
+    ticket_id = receive(body=LONG_BODY, event=event)
     triage_one(ticket_id, runtime())
     sweep = Sweep(sessions, publisher, max_crashes=3, lease_s=60)
 
@@ -160,7 +162,7 @@ def test_a_long_ticket_whose_workers_never_come_back_is_shortened_by_the_others(
         sweep.once()
         return ticket_of(sessions, ticket_id).queue
 
-    assert [pass_by(10), pass_by(10)] == [Queue.LONG, Queue.LIVE]
+    assert [pass_by(10), pass_by(10)] == [Queue.LONG, queue]
     triage_one(ticket_id, runtime())
     assert ticket_of(sessions, ticket_id).state == State.NEEDS_HUMAN
 

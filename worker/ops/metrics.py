@@ -14,7 +14,6 @@ from sqlalchemy.orm import Session
 from worker import logs, metrics
 from worker.database import UNAVAILABLE, Sessions, reason, transaction
 from worker.ops.access import Access
-from worker.ops.status import IMPORT
 from worker.tickets.store.workers import GONE_S
 
 log = logs.get(__name__)
@@ -44,7 +43,7 @@ GAUGES = {
     "triage_source_silent_seconds": (
         "Since the last accepted delivery.",
         "source",
-        f"select source, silent_s from ops_sources_v1 where source <> '{IMPORT}'",  # noqa: S608
+        "select source, silent_s from ops_sources_v1",
     ),
     "triage_dead_tickets": (
         "Tickets whose every try failed and that nobody has run again or discarded.",

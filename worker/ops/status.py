@@ -15,8 +15,6 @@ UNSWEPT_S = 600.0
 """A lease that ran out is taken back within a minute or two, unless nothing sweeps."""
 UNWRITTEN_S = 7_200.0
 """A reply that waits longer to be written back is held up by more than a busy helpdesk."""
-IMPORT = "import"
-"""The source of what `triage enqueue` brings: it is silent for good reason."""
 
 PARTS = {
     "queues": "select queue, waiting, in_work, oldest_s from ops_backlog_v2 order by queue",
@@ -48,7 +46,7 @@ def problems(found: Mapping[str, Any]) -> Iterator[str]:
     """What needs attention, each with what to do about it."""
     yield from problems_of_queues(found)
     for source in found["sources"]:
-        if source["silent_s"] > SILENT_S and source["source"] != IMPORT:
+        if source["silent_s"] > SILENT_S:
             hours = source["silent_s"] / 3600
             yield f"{source['source']} has sent nothing for {hours:,.0f} h: is its webhook on?"
     if dead := sum(source["tickets"] for source in found["dead"]):

@@ -41,6 +41,7 @@ from worker.tickets.store.feeding import (
 )
 from worker.tickets.store.history import Past, write_past, write_past_replay, write_refusals
 from worker.tickets.store.intake import (
+    IMPORT,
     Arrival,
     Received,
     announced,
@@ -93,6 +94,7 @@ from worker.tickets.store.writebacks import (
 )
 
 __all__ = [
+    "IMPORT",
     "Arrival",
     "AsItWas",
     "Claim",

@@ -40,6 +40,10 @@ class Received:
     is_ignored: bool
 
 
+IMPORT = "import"
+"""The event of what `triage enqueue` brings."""
+
+
 def receive(
     session: Session, new: IncomingTicket, queue: Queue, *, traceparent: str | None = None
 ) -> Received:

@@ -22,7 +22,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Session
 
-from worker.tickets.rows import Correction, Rerun, Ticket
+from worker.tickets.rows import Attempt, Correction, Rerun, Ticket
 from worker.tickets.states import ANSWERED
 from worker.tickets.store.among import among
 from worker.tickets.store.by_hand import act
@@ -68,14 +68,13 @@ def promote(
     free = [ticket_id for ticket_id, why in seen if why is None]
     before = func.jsonb_build_object(
         "reply_id", Ticket.reply_id, "attempt_id", Ticket.attempt_id, "state", Ticket.state,
-        "reason", Ticket.reason, type_=JSONB,
+        "reason", Ticket.reason, "language", Ticket.language, type_=JSONB,
     )  # fmt: skip
     theirs = (Rerun.replay_id == replay_id, Rerun.ticket_id == Ticket.id)
     session.execute(
         update(Rerun)
         .where(*theirs, among(Ticket.id, free))
         .values(promoted_at=func.now(), replaced=before)
-        .execution_options(synchronize_session=False)
     )
     session.execute(
         update(Ticket)
@@ -85,9 +84,11 @@ def promote(
             attempt_id=Rerun.attempt_id,
             state=Rerun.state,
             reason=Rerun.reason,
+            language=select(Attempt.language)
+            .where(Attempt.id == Rerun.attempt_id)
+            .scalar_subquery(),
             updated_at=func.now(),
         )
-        .execution_options(synchronize_session=False)
     )
     order_write_backs(session, free, write_back)
     return told(session, "replay promote", replay_id, seen, by=by, reason=reason)
@@ -119,9 +120,9 @@ def undo_promotion(
             attempt_id=had["attempt_id"].as_integer(),
             state=had["state"].as_string(),
             reason=had["reason"].as_string(),
+            language=func.coalesce(had["language"].as_string(), Ticket.language),
             updated_at=func.now(),
         )
-        .execution_options(synchronize_session=False)
     )
     session.execute(
         update(Rerun)

@@ -5,15 +5,16 @@ from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, exists, func, insert, or_, select, true, update
+from sqlalchemy import ColumnElement, case, exists, func, insert, or_, select, true, update
 from sqlalchemy.orm import Session
 
-from worker.tickets.rows import Attempt, DailyMix, Reply, Rerun, Ticket
+from worker.tickets.rows import Attempt, DailyMix, Delivery, Reply, Rerun, Ticket
 from worker.tickets.states import ANSWERED, Queue, State
 from worker.tickets.store.among import among
 from worker.tickets.store.attempts import lose_attempts
 from worker.tickets.store.claims import Way
 from worker.tickets.store.endings import waiting_unless
+from worker.tickets.store.intake import IMPORT
 from worker.tickets.store.workers import served
 
 SWEEP_LOCK = 0x7472_6961  # "tria": the advisory lock that lets several sweeps run
@@ -164,10 +165,12 @@ def take_back_long(session: Session, *, older_than_s: float) -> None:
     """Take tickets and reruns back from the long queue that nobody serves any more.
 
     They wait there for `older_than_s` seconds, in which a worker may be started again. A rerun for
-    one profile went there for its sake, and stays.
+    one profile went there for its sake, and stays. What was imported is bulk work again.
     """
+    imported = exists().where(Delivery.ticket_id == Ticket.id, Delivery.event == IMPORT)
+    of_ticket = case((imported, Queue.BULK), else_=Queue.LIVE)
     for way, queue, may_go in (
-        (Ticket, Queue.LIVE, true()),
+        (Ticket, of_ticket, true()),
         (Rerun, Queue.REPLAY, Rerun.profile.is_(None)),
     ):
         session.execute(
@@ -180,7 +183,6 @@ def take_back_long(session: Session, *, older_than_s: float) -> None:
                 may_go,
             )
             .values(queue=queue, announced_at=None, updated_at=func.now())
-            .execution_options(synchronize_session=False)
         )
 
 
