@@ -22,6 +22,14 @@ class CorrectionRequest(BaseModel):
     note: str | None = Field(None, max_length=2000)
     values: dict[str, str] = Field(min_length=1)
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_zeros(cls, value: object) -> object:
+        """Postgres cannot keep `\\u0000`, and nobody means it."""
+        if isinstance(value, dict):
+            return {name: without_zeros(text) for name, text in value.items()}
+        return without_zeros(value)
+
     @field_validator("values")
     @classmethod
     def _values_are_allowed(cls, values: dict[str, str], info: ValidationInfo) -> dict[str, str]:
@@ -37,6 +45,10 @@ class CorrectionRequest(BaseModel):
                     f"there is no field {field}; there are {', '.join((*allowed, *TEXT_CHARS))}"
                 )
         return values
+
+
+def without_zeros(value: object) -> object:
+    return value.replace("\0", "") if isinstance(value, str) else value
 
 
 def refused(why: str) -> PydanticCustomError:

@@ -49,6 +49,7 @@ class Stack:
         self._addresses = addresses_file(self.data)
         self.database_url = settings.database_url
         self.secrets: dict[str, str] = {}
+        self.ops_password_file = self.data / "ops_password"
 
     def start(self) -> None:
         """Start everything; `wait_ready` waits until it can be used.
@@ -176,6 +177,7 @@ class Stack:
             "TRIAGE_MAX_REPAIRS": str(self._settings.max_repairs),
             "TRIAGE_GATEWAY_HOST": self._settings.gateway_host,
             "TRIAGE_GATEWAY_PORT": str(self._port),
+            "TRIAGE_OPS_PASSWORD": ops_password(self._settings, self.ops_password_file),
             "TRIAGE_METRICS_PORT": str(self._settings.metrics_port),
             "TRIAGE_WRITEBACK_METRICS_PORT": str(self._settings.writeback_metrics_port),
             "TRIAGE_HELPDESKS": json.dumps(
@@ -224,6 +226,16 @@ STOP_ORDER = ("gateway", "sweep", "worker", "writeback", "redis")
 
 def triage_command(name: str) -> list[str]:
     return [sys.executable, "-m", "worker.cli.main", *name.split(), "--stop-on-eof"]
+
+
+def ops_password(settings: Settings, path: Path) -> str:
+    """The configured password of the operators' page, else a random one, kept in the file."""
+    if settings.ops_password:
+        return settings.ops_password.get_secret_value()
+    if not path.exists():
+        path.touch(mode=0o600)
+        path.write_text(secrets.token_urlsafe(12) + "\n")
+    return path.read_text().strip()
 
 
 def webhook_secrets(settings: Settings, data: Path) -> dict[str, str]:

@@ -72,8 +72,8 @@ class Settings(BaseSettings):
     )  # fmt: skip
     ops_password: SecretStr | None = Field(
         None, min_length=8, description="Password of the gateway's /ops page (any user name: it is "
-        "the one that corrections are signed with). Needed where the gateway can be reached from "
-        "elsewhere, unless there is an API token.",
+        "the one that corrections are signed with). Without one, or an API token, nobody sees it; "
+        "`triage up` makes one.",
     )  # fmt: skip
     webhook_secrets: dict[str, Secret] = Field(
         default_factory=dict,

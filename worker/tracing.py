@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from opentelemetry import context, propagate, trace
-from opentelemetry.trace import Span, SpanKind
+from opentelemetry.trace import Span, SpanKind, StatusCode
 
 from worker.errors import SetupError
 
@@ -55,9 +55,14 @@ def span(
     """One step as a span: of the trace that `parent` is in, or of the one that is open here."""
     around = propagate.extract({TRACEPARENT: parent}) if parent else context.get_current()
     with _TRACER.start_as_current_span(
-        name, context=around, kind=kind, attributes=attributes
-    ) as opened:
-        yield opened
+        name, context=around, kind=kind, attributes=attributes,
+        record_exception=False, set_status_on_exception=False,
+    ) as opened:  # fmt: skip
+        try:
+            yield opened
+        except Exception as error:  # its words may be a customer's: a trace says what kind it was
+            opened.set_status(StatusCode.ERROR, type(error).__name__)
+            raise
 
 
 def past(name: str, *, seconds: float, now_ns: int) -> None:

@@ -34,6 +34,7 @@ from worker.tickets.states import Queue
 from worker.tickets.store import Order, RetryPolicy
 from worker.triage.desk import Desk
 
+PASSWORD = "a-password-for-pages"  # it opens nothing
 SCRIPT = "<script>document.title = 'broken'</script>"
 JAPANESE = "先週注文した商品がまだ届いておりません。至急ご確認をお願いいたします。"
 TICKETS = (
@@ -102,6 +103,7 @@ def gateway(
         "TRIAGE_DATABASE_URL": postgres_url,
         "TRIAGE_BROKER_URL": "memory://",
         "TRIAGE_GATEWAY_PORT": str(port),
+        "TRIAGE_OPS_PASSWORD": PASSWORD,
     }
     with subprocess.Popen(
         [sys.executable, "-m", "worker.cli.main", "gateway"],
@@ -146,6 +148,7 @@ def open_page(chromium: Browser, gateway: str) -> Iterator[Callable[..., Page]]:
 
     def open_(path: str, *, scheme: str = "light", width: int = 1280) -> Page:
         context = chromium.new_context(
+            http_credentials={"username": "Ben", "password": PASSWORD},
             color_scheme=scheme,  # type: ignore[arg-type]  # a literal
             viewport={"width": width, "height": 900},
         )

@@ -61,8 +61,8 @@ def test_a_person_corrects_a_ticket_with_the_keyboard_alone(open_page: OpenPage)
     page.focus("select[name=category]")
 
     page.keyboard.type("billing")
-    page.focus("input[name=by]")
-    page.keyboard.type("Ben")
+    page.focus("input[name=note]")
+    page.keyboard.type("wrong team")
     page.keyboard.press("Enter")
     page.wait_for_url("**/ops/tickets/2#corrections")
 

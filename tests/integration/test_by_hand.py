@@ -188,6 +188,22 @@ def test_what_was_erased_is_not_said_to_be_corrected(
     assert rows(sessions, "select from corrections") == []
 
 
+def test_a_correction_that_postgres_cannot_keep_is_no_error_of_ours(
+    sessions: Sessions, api: TestClient, replied: int
+) -> None:
+    bearer = {"Authorization": f"Bearer {TOKEN}"}
+    path = f"/api/tickets/{replied}/corrections"
+
+    zeros = {"by": "A\0na", "note": "\0", "values": {"summary": "paid\0 twice"}}
+    kept: httpx.Response = api.post(path, json=zeros, headers=bearer)
+    nowhere = api.post(f"/api/tickets/{2**64}/corrections", json=zeros, headers=bearer)
+    book = api.post(path, content=b" " * 1_100_000, headers=bearer)
+
+    assert (kept.status_code, nowhere.status_code, book.status_code) == (201, 422, 413)
+    [correction] = rows(sessions, "select corrected_by, note, value from corrections")
+    assert tuple(correction) == ("Ana", "", "paid twice")
+
+
 def test_without_a_token_the_api_is_closed(
     sessions: Sessions, publisher: Publisher, taxonomy: Taxonomy
 ) -> None:

@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable
 
 import pytest
+from fastapi import HTTPException, Request
 from fastapi.testclient import TestClient
 from pydantic import SecretStr
 from sqlalchemy import select, text
@@ -38,17 +39,16 @@ PASSWORD = "a-password"
 
 @pytest.fixture
 def browser(sessions: Sessions, publisher: Publisher, taxonomy: Taxonomy) -> Browser:
-    """A browser on a gateway that asks for a password, or on one that does not."""
+    """A browser on the gateway; Ana has given her name and the password, unless it is nobody."""
 
-    def make(*, password: str | None = None, host: str = "127.0.0.1") -> TestClient:
+    def make(*, name: str | None = "Ana") -> TestClient:
         access = Access.for_host(
-            "127.0.0.1", password=password and SecretStr(password), token=SecretStr("t" * 16)
-            if password else None,
-        )  # fmt: skip
+            "127.0.0.1", password=SecretStr(PASSWORD), token=SecretStr("t" * 16)
+        )
         intake = Intake(load_settings(), sessions, publisher)
         routes = pages.router(sessions, Taxonomies(taxonomy), access)
         app = create_app(intake, sessions, routes, max_body_bytes=10_000, threads=2)
-        return TestClient(app, base_url=f"http://{host}")
+        return TestClient(app, headers=basic(name, PASSWORD) if name else None)
 
     return make
 
@@ -108,6 +108,7 @@ def test_the_list_is_held_to_what_stands_in_the_address(
     [
         "?period=9999d", "?language='; drop table tickets; --", "?state=lost", "?before=0",
         "?before=99999999999999999999", "?colour=red", "?refresh=0", "?period=<script>",
+        "?source=%00",
     ],
 )  # fmt: skip
 def test_filters_that_make_no_sense_are_answered_with_a_sentence(
@@ -171,7 +172,7 @@ def test_what_a_ticket_says_is_text_and_nothing_else(
 def test_the_form_keeps_what_was_changed_and_only_that(
     sessions: Sessions, browser: Browser, replied: int
 ) -> None:
-    client = browser(password=PASSWORD)
+    client = browser(name=None)
     headers = basic("Ana", PASSWORD)
     page = client.get(f"/ops/tickets/{replied}", headers=headers).text
 
@@ -196,11 +197,10 @@ def test_the_form_keeps_what_was_changed_and_only_that(
 @pytest.mark.parametrize(
     ("form", "status", "told"),
     [
-        ({"category": "nonsense", "by": "Ana"}, 422, "category is none of"),
-        ({"category": "billing", "by": "Ana"}, 422, "Nothing was changed"),
-        ({"category": "returns"}, 422, "by"),
-        ({"category": "returns", "by": "Ana", "token": "0" * 64}, 403, "load the page again"),
-        ({"category": "returns", "by": "Ana", "token": ""}, 403, "load the page again"),
+        ({"category": "nonsense"}, 422, "category is none of"),
+        ({"category": "billing"}, 422, "Nothing was changed"),
+        ({"category": "returns", "token": "0" * 64}, 403, "load the page again"),
+        ({"category": "returns", "token": ""}, 403, "load the page again"),
         ({"note": "x" * 200_000}, 413, "larger than"),
     ],
 )
@@ -226,7 +226,7 @@ def test_a_form_made_for_one_ticket_is_none_for_another(
 
     answer = client.post(
         f"/ops/tickets/{receive('2')}/corrections",
-        data={**hidden, "category": "returns", "by": "Ana"},
+        data={**hidden, "category": "returns"},
     )
 
     assert answer.status_code == 403
@@ -248,7 +248,7 @@ def test_a_form_made_for_one_ticket_is_none_for_another(
 def test_only_who_knows_the_password_or_bears_the_token_is_let_in(
     browser: Browser, replied: int, *, headers: dict[str, str], status: int
 ) -> None:
-    client = browser(password=PASSWORD)
+    client = browser(name=None)
 
     for path in ("/ops", f"/ops/tickets/{replied}", "/ops/replays"):
         page = client.get(path, headers=headers)
@@ -263,8 +263,6 @@ def test_without_a_secret_the_gateway_does_not_open_the_page_to_others(host: str
         Access.for_host(host, password=None, token=None)
 
     assert Access.for_host(host, password=SecretStr(PASSWORD), token=None)
-    for loopback in ("127.0.0.1", "::1", "localhost"):
-        assert Access.for_host(loopback, password=None, token=None)
 
 
 def test_a_replay_is_compared_on_its_page(
@@ -291,9 +289,9 @@ def test_what_somebody_else_changed_meanwhile_is_not_changed_back(
 ) -> None:
     client = browser()
     page = client.get(f"/ops/tickets/{replied}").text
-    shown = {**hidden_in(page), "category": "billing", "by": "Ben"}
+    shown = {**hidden_in(page), "category": "billing"}
     with transaction(sessions) as session:
-        store.correct(session, replied, {"category": "returns"}, by="Ana", note=None)
+        store.correct(session, replied, {"category": "returns"}, by="Cem", note=None)
 
     kept = client.post(f"/ops/tickets/{replied}/corrections", data={**shown, "priority": "low"},
                        follow_redirects=False)  # fmt: skip
@@ -304,7 +302,7 @@ def test_what_somebody_else_changed_meanwhile_is_not_changed_back(
     assert kept.status_code == 303
     assert refused.status_code == 422
     assert "Somebody changed category meanwhile" in refused.text
-    assert corrections(sessions) == [("category", "returns", "Ana"), ("priority", "low", "Ben")]
+    assert corrections(sessions) == [("category", "returns", "Cem"), ("priority", "low", "Ana")]
 
 
 def test_text_that_was_erased_meanwhile_does_not_come_back(
@@ -317,7 +315,7 @@ def test_text_that_was_erased_meanwhile_does_not_come_back(
 
     answer = client.post(
         f"/ops/tickets/{replied}/corrections",
-        data={**hidden_in(page), "category": "returns", "reply": "Guten Tag Ana", "by": "Ben"},
+        data={**hidden_in(page), "category": "returns", "reply": "Guten Tag Ana"},
     )
 
     assert answer.status_code in {404, 422}
@@ -337,21 +335,13 @@ def test_a_label_that_the_taxonomy_has_no_more_stays_as_it_is(
     assert "<option selected>legacy</option>" in page
 
 
-@pytest.mark.parametrize(
-    ("host", "headers"),
-    [
-        ("evil.example", {}),
-        ("127.0.0.1", {"X-Forwarded-For": "203.0.113.7"}),
-        ("127.0.0.1", {"Via": "1.1 proxy"}),
-    ],
-)
-def test_without_a_password_only_this_machine_sees_the_page(
-    browser: Browser, replied: int, host: str, headers: dict[str, str]
-) -> None:
-    page = browser(host=host).get(f"/ops/tickets/{replied}", headers=headers)
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost"])
+def test_without_a_secret_nobody_sees_the_page_not_even_from_this_machine(host: str) -> None:
+    access = Access.for_host(host, password=None, token=None)
+    here = Request({"type": "http", "headers": [(b"host", b"127.0.0.1")], "method": "GET",
+                    "client": ("127.0.0.1", 1), "path": "/ops", "query_string": b""})  # fmt: skip
 
-    assert page.status_code == 403
-    assert "TRIAGE_OPS_PASSWORD" in page.text
-    assert browser(host=host, password=PASSWORD).get(
-        f"/ops/tickets/{replied}", headers={**headers, **basic("Ana", PASSWORD)}
-    ).status_code == 200  # fmt: skip
+    with pytest.raises(HTTPException, match="set TRIAGE_OPS_PASSWORD") as refused:
+        access.user(here)
+
+    assert refused.value.status_code == 403

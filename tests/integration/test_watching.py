@@ -16,6 +16,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from prometheus_client import REGISTRY
 from prometheus_client.parser import text_string_to_metric_families
+from pydantic import SecretStr
 from sqlalchemy import select, text
 from typer.testing import Result
 
@@ -39,6 +40,8 @@ from worker.settings import load_settings
 from worker.tickets.rows import Refusal
 
 ALERTS = REPOSITORY / "docker/prometheus/alerts.yml"
+TOKEN = "a-token-of-16-or-more"  # it opens nothing
+BEARER = {"Authorization": f"Bearer {TOKEN}"}
 RUNBOOK = REPOSITORY / "docs/operate.md"
 
 Runtimes = Callable[..., Runtime]
@@ -50,16 +53,16 @@ def helpdesk(sessions: Sessions, publisher: Publisher) -> Iterator[Desk]:
     app = create_app(
         Intake(settings, sessions, publisher),
         sessions,
-        ops_metrics.router(sessions, everybody()),
+        ops_metrics.router(sessions, bearers()),
         max_body_bytes=LIMIT,
         threads=4,
     )
-    with TestClient(app, base_url="http://127.0.0.1", raise_server_exceptions=False) as client:
+    with TestClient(app, headers=BEARER, raise_server_exceptions=False) as client:
         yield Desk(client)
 
 
-def everybody() -> Access:
-    return Access.for_host("127.0.0.1", password=None, token=None)
+def bearers() -> Access:
+    return Access.for_host("127.0.0.1", password=None, token=SecretStr(TOKEN))
 
 
 def scraped(client: TestClient) -> dict[tuple[str, ...], float]:
@@ -138,22 +141,17 @@ def test_without_postgres_metrics_say_so(sessions: Sessions) -> None:
 
 
 def test_metrics_are_for_those_who_may_see_the_page(sessions: Sessions) -> None:
-    from pydantic import SecretStr  # noqa: PLC0415
-
-    token = SecretStr("a-token-of-16-or-more")
-    access = Access.for_host("gateway.example", password=None, token=token)
     app = create_app(
         Intake(load_settings(), sessions, None),  # type: ignore[arg-type]  # no webhook comes
         sessions,
-        ops_metrics.router(sessions, access),
+        ops_metrics.router(sessions, bearers()),
         max_body_bytes=1000,
         threads=2,
     )
     client = TestClient(app)
-    bearer = {"Authorization": f"Bearer {token.get_secret_value()}"}
 
     assert client.get("/metrics").status_code == 401
-    assert client.get("/metrics", headers=bearer).status_code == 200
+    assert client.get("/metrics", headers=BEARER).status_code == 200
 
 
 def test_a_worker_counts_tickets_tokens_and_the_time_of_each_stage(
@@ -268,6 +266,17 @@ def spans() -> Iterator[InMemorySpanExporter]:
     SPANS.clear()
     yield SPANS
     SPANS.clear()
+
+
+def test_a_trace_says_what_kind_of_error_it_was_and_none_of_its_words(
+    helpdesk: Desk, spans: InMemorySpanExporter
+) -> None:
+    answer = helpdesk.send_ticket("one", body=None, requester="DE02 3704 0044 0532 0130 00")
+
+    [span] = spans.get_finished_spans()
+    assert answer.status_code == 422
+    assert (span.status.description, span.events) == ("UnusableBody", ())
+    assert "3704" not in span.to_json()
 
 
 def test_one_trace_leads_from_the_webhook_to_the_record(

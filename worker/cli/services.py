@@ -135,9 +135,10 @@ def up() -> None:
             stack.start()
             stack.wait_ready()
         stopped = compose.until_signalled()
+        password = "yours" if settings.ops_password else stack.ops_password_file.read_text().strip()
         console.print(
             f"[green]Ready.[/] Webhooks: {stack.gateway_url}/webhooks/{{zendesk,zammad,…}}\n"
-            f"Operators:       {stack.gateway_url}/ops\n"
+            f"Operators:       {stack.gateway_url}/ops (any name; password: {password})\n"
             f"Signing secrets: {stack.data / 'webhook_secrets.json'}\n"
             f"Database:        {stack.database_url}\n"
             f"Logs:            {stack.data / 'logs'}\n"

@@ -4,7 +4,7 @@ import secrets
 from collections.abc import Callable
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Header, HTTPException, Request
+from fastapi import APIRouter, Depends, Header, HTTPException, Path, Request
 from fastapi.responses import JSONResponse
 from pydantic import SecretStr, ValidationError
 from starlette.concurrency import run_in_threadpool
@@ -13,7 +13,12 @@ from schemas.correction import CorrectionRequest
 from schemas.desks import Taxonomies
 from schemas.mistakes import first_mistake
 from worker.database import Sessions, transaction
+from worker.errors import BodyTooLarge
+from worker.gateway.app import read_body
 from worker.tickets import read, store
+from worker.tickets.rows import LARGEST_ID
+
+MOST_BYTES = 1_048_576
 
 
 def router(sessions: Sessions, taxonomies: Taxonomies, token: SecretStr | None) -> APIRouter:
@@ -21,15 +26,20 @@ def router(sessions: Sessions, taxonomies: Taxonomies, token: SecretStr | None) 
     api = APIRouter(prefix="/api", dependencies=[Depends(bearer_of(token))])
 
     @api.post("/tickets/{ticket_id}/corrections", status_code=201)
-    async def correct(ticket_id: int, request: Request) -> JSONResponse:
+    async def correct(
+        ticket_id: Annotated[int, Path(ge=1, le=LARGEST_ID)], request: Request
+    ) -> JSONResponse:
         source = await run_in_threadpool(source_of, sessions, ticket_id)
         if source is None:
             reason = f"there is no ticket {ticket_id}"
             return JSONResponse({"status": "refused", "reason": reason}, status_code=404)
         try:
             correction = CorrectionRequest.model_validate_json(
-                await request.body(), context=taxonomies.of(source)
+                await read_body(request, limit=MOST_BYTES), context=taxonomies.of(source)
             )
+        except BodyTooLarge:
+            reason = f"the body is larger than {MOST_BYTES} bytes"
+            return JSONResponse({"status": "refused", "reason": reason}, status_code=413)
         except ValidationError as error:
             reason = first_mistake(error, whole="correction")
             return JSONResponse({"status": "refused", "reason": reason}, status_code=422)

@@ -13,15 +13,12 @@ from pydantic import SecretStr
 
 from worker.errors import SettingsError
 
-FORWARDED = {"forwarded", "via", "x-forwarded-for", "x-real-ip"}
-"""What proxies add to what they pass on."""
-
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """Lets in who knows the password (any user name: it goes into the audit) or bears the token.
-
-    Without either everybody on this machine is let in, which `for_host` allows on loopback only.
+    """Lets in who knows the password (any user name: it goes into the audit) or bears the token;
+    without either nobody. That a request seems to come from this machine says nothing: behind a
+    proxy every request does.
     """
 
     password: SecretStr | None
@@ -46,18 +43,14 @@ class Access:
         return cls(password, token, hashlib.sha256(b"forms of /ops" + secret).digest())
 
     def user(self, request: Request) -> str:
-        """The name of who asks, empty where everybody is let in.
+        """The name of who asks.
 
         Raises:
-            HTTPException: 401, and the browser asks for name and password; 403, it came from
-                elsewhere, through a proxy or another site's name for this machine.
+            HTTPException: 401, and the browser asks for name and password; 403, there is neither
+                password nor token.
         """
         if self.password is None and self.token is None:
-            if not is_local(request):
-                raise HTTPException(
-                    403, "from other machines this page needs a password: set TRIAGE_OPS_PASSWORD"
-                )
-            return ""
+            raise HTTPException(403, "this page needs a password: set TRIAGE_OPS_PASSWORD")
         scheme, _, given = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer" and self.token and same(given, self.token):
             return "API token"
@@ -83,11 +76,6 @@ class Access:
         """
         if not hmac.compare_digest(given.encode(), self.form_token(user, path).encode()):
             raise HTTPException(403, "this form was not made here: load the page again")
-
-
-def is_local(request: Request) -> bool:
-    """Whether somebody on this machine asked, by a name that is this machine's own."""
-    return is_loopback(request.url.hostname or "") and FORWARDED.isdisjoint(request.headers)
 
 
 def is_loopback(host: str) -> bool:

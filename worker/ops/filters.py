@@ -9,11 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from sqlalchemy import ColumnElement, exists
 
 from schemas.mistakes import first_mistake
-from worker.tickets.rows import Attempt, Ticket
+from worker.tickets.rows import LARGEST_ID, Attempt, Ticket
 from worker.tickets.states import State
 
-LARGEST = 2**63 - 1
-"""The largest id that Postgres can have."""
 PERIODS = {
     "1h": timedelta(hours=1),
     "24h": timedelta(days=1),
@@ -29,12 +27,12 @@ class Filters(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     period: str = Field("24h", pattern=f"^({'|'.join(PERIODS)})$")
-    source: str = Field("", max_length=100)
+    source: str = Field("", max_length=100, pattern=r"^[^\x00]*$")
     language: str = Field("", pattern="^([a-z]{2,3})?$")
-    profile: str = Field("", max_length=100)
+    profile: str = Field("", max_length=100, pattern=r"^[^\x00]*$")
     state: State | None = None
     before: int | None = Field(
-        None, ge=1, le=LARGEST, description="Tickets with smaller ids, for paging."
+        None, ge=1, le=LARGEST_ID, description="Tickets with smaller ids, for paging."
     )
     refresh: int | None = Field(None, ge=5, le=3600, description="Seconds between reloads.")
 

@@ -16,14 +16,14 @@ from worker import charts
 from worker.database import Sessions, transaction
 from worker.ops import read
 from worker.ops.access import Access
-from worker.ops.filters import LARGEST, Filters, Given
+from worker.ops.filters import Filters, Given
 from worker.ops.forms import read_form
 from worker.ops.rendering import Page, render
 from worker.ops.ticket_page import TicketPage
 from worker.replay import compare
 from worker.replay import read as replays
 from worker.replay.page import rows as side_by_side
-from worker.tickets.rows import Attempt, Ticket
+from worker.tickets.rows import LARGEST_ID, Attempt, Ticket
 
 COMPARED = 50
 """Changed tickets that the page of a replay shows side by side."""
@@ -33,7 +33,7 @@ STYLE = files("worker.ops").joinpath("static/ops.css").read_text(encoding="utf-8
 def router(sessions: Sessions, taxonomies: Taxonomies, access: Access) -> APIRouter:
     """The pages, for whom `access` lets in."""
     User = Annotated[str, Depends(access.user)]  # noqa: N806  # a type
-    Id = Annotated[int, Path(ge=1, le=LARGEST)]  # noqa: N806
+    Id = Annotated[int, Path(ge=1, le=LARGEST_ID)]  # noqa: N806
     pages = APIRouter(prefix="/ops", route_class=Page, include_in_schema=False)
     tickets = TicketPage(sessions, taxonomies, access)
 

@@ -49,7 +49,7 @@ class TicketPage:
             **found,
             allowed=label_values(self.taxonomies.of(found["row"].source)),
             texts=TEXTS,
-            shown={"by": "", "note": "", **current(found["report"]), **(form or {})},
+            shown={"note": "", **current(found["report"]), **(form or {})},
             seen={field: fingerprint(value) for field, value in current(found["report"]).items()},
             path=path,
             token=self.access.form_token(user, path),
@@ -71,7 +71,7 @@ class TicketPage:
         ]:
             mistake = f"Somebody changed {', '.join(others)} meanwhile: this is what it is now."
             return self.show(ticket_id, user, mistake=mistake)
-        given = {"by": user or form.get("by", ""), "note": form.get("note") or None,
+        given = {"by": user, "note": form.get("note") or None,
                  "values": values}  # fmt: skip
         try:
             correction = CorrectionRequest.model_validate(
