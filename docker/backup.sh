@@ -3,8 +3,7 @@
 # Reads TRIAGE_DATABASE_URL. Needs pg_dump and pg_restore of Postgres's version or newer.
 set -euo pipefail
 file=${1:?usage: backup.sh FILE}
-url=${TRIAGE_DATABASE_URL:?set TRIAGE_DATABASE_URL}
-url=${url/+psycopg/}
+. "$(dirname "$0")/database-url.sh"
 umask 077  # tickets are private
 pg_dump --format=custom --no-owner --file="$file.part" "$url"
 pg_restore --list "$file.part" > /dev/null  # it can be read

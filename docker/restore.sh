@@ -3,8 +3,7 @@
 # Reads TRIAGE_DATABASE_URL. The queue needs no backup: the sweep announces what waits.
 set -euo pipefail
 file=${1:?usage: restore.sh FILE}
-url=${TRIAGE_DATABASE_URL:?set TRIAGE_DATABASE_URL}
-url=${url/+psycopg/}
+. "$(dirname "$0")/database-url.sh"
 tables=$(psql --no-psqlrc --tuples-only --no-align --command \
   "select count(*) from pg_tables where schemaname = 'public'" "$url")
 if [ "$tables" != 0 ]; then

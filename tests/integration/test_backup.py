@@ -108,3 +108,24 @@ def test_what_was_backed_up_is_there_after_the_restore(
     engine.dispose()
     with transaction(sessions) as session:
         assert session.execute(text("select count(*) from tickets")).scalar() == 1
+
+
+def test_a_password_is_in_no_command_line(tmp_path: Path) -> None:
+    stub = tmp_path / "pg_dump"
+    stub.write_text('#!/bin/sh\nprintf "%s|%s" "$*" "$PGPASSWORD" >&2\nexit 1\n')
+    stub.chmod(0o755)
+
+    asked = subprocess.run(
+        [REPOSITORY / "docker/backup.sh", tmp_path / "triage.dump"],
+        env={
+            "PATH": f"{tmp_path}:{os.environ['PATH']}",
+            "TRIAGE_DATABASE_URL": "postgresql+psycopg://tri%40age:s%3Acr%2F%20t%25@db:5432/triage",
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    words, password = asked.stderr.split("|")
+    assert words.endswith(" postgresql://tri%40age@db:5432/triage")
+    assert password == "s:cr/ t%"
