@@ -96,6 +96,9 @@ class Reply(BaseModel):
 
 LABELS = ("category", "type", "priority", "sentiment")
 """The fields whose value is one of a closed list; each gets a confidence."""
+TEXTS = ("summary", "reply")
+FIELDS = (*LABELS, *TEXTS)
+"""What a person can correct, and what results are compared by."""
 
 
 def label_values(taxonomy: Taxonomy) -> dict[str, tuple[str, ...]]:

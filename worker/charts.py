@@ -51,9 +51,9 @@ def bars(names: Sequence[str], series: Series, *, highest: float | None = None) 
     return drawn(chart, names, series)
 
 
-def lines(names: Sequence[str], series: Series, *, highest: float | None = None) -> str:
+def lines(names: Sequence[str], series: Series) -> str:
     """A line for each series over the names."""
-    chart = pygal.Line(**PLAIN, range=(0, highest) if highest else None, dots_size=3)
+    chart = pygal.Line(**PLAIN, dots_size=3)
     return drawn(chart, names, series)
 
 

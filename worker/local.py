@@ -31,6 +31,7 @@ HEALTHY_S = 300.0
 """A part that has lived so long has earned the full number of restarts again."""
 ONE_BY_ONE = "TRIAGE_HELPDESKS__"
 """Settings that would win over the helpdesks that the parts are given as a whole."""
+POLL_S = 0.1
 START_S = 1800.0
 """A first start on a card downloads gigabytes and compiles; a part that ends is noticed at once."""
 
@@ -96,7 +97,7 @@ class Stack:
             log_file = self.data / "logs" / f"{part}.log"
             self._start(Part(part, triage_command(name), environment, log_file, is_ready))
 
-    def wait_ready(self, *parts: str, poll_s: float = 0.1) -> None:
+    def wait_ready(self, *parts: str) -> None:
         """Return when these parts (all, if none is named) can be used.
 
         Raises:
@@ -108,7 +109,7 @@ class Stack:
                 if part.has_ended or time.monotonic() > deadline:
                     what = "ended" if part.has_ended else f"was not ready after {START_S:g} s"
                     raise SetupError(f"{part.name} {what}; {part.log_file}:\n{part.last_words()}")
-                time.sleep(poll_s)
+                time.sleep(POLL_S)
 
     def watch(self) -> None:
         """Start dead parts again.

@@ -11,33 +11,22 @@ from typing import Any
 from opentelemetry import context, propagate, trace
 from opentelemetry.trace import Span, SpanKind, StatusCode
 
-from worker.errors import SetupError
-
 TRACEPARENT = "traceparent"
 """The W3C's name for the id of a trace and of the span that goes on."""
 _TRACER = trace.get_tracer("ticket-triage")
 
 
 def configure(endpoint: str, *, service: str) -> None:
-    """Send spans to `endpoint` (OTLP over HTTP); an empty one leaves traces off.
-
-    Raises:
-        SetupError: OpenTelemetry's SDK is not installed.
-    """
+    """Send spans to `endpoint` (OTLP over HTTP); an empty one leaves traces off."""
     if not endpoint:
         return
-    try:
-        from opentelemetry.exporter.otlp.proto.http.trace_exporter import (  # noqa: PLC0415
-            OTLPSpanExporter,
-        )
-        from opentelemetry.sdk.resources import Resource  # noqa: PLC0415  # most do not trace
-        from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
-        from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
-    except ImportError as error:
-        raise SetupError(
-            "TRIAGE_OTLP_ENDPOINT is set, but opentelemetry-sdk and "
-            "opentelemetry-exporter-otlp-proto-http are not installed"
-        ) from error
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import (  # noqa: PLC0415
+        OTLPSpanExporter,
+    )
+    from opentelemetry.sdk.resources import Resource  # noqa: PLC0415  # most do not trace
+    from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
+
     provider = TracerProvider(resource=Resource.create({"service.name": service}))
     exporter = OTLPSpanExporter(endpoint=f"{endpoint.rstrip('/')}/v1/traces")
     provider.add_span_processor(BatchSpanProcessor(exporter))

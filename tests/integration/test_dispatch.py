@@ -461,7 +461,7 @@ def test_while_one_sweep_works_another_does_nothing(
     sessions: Sessions, publisher: Publisher
 ) -> None:
     with transaction(sessions) as session:
-        assert store.is_ours(session)
+        assert store.take_sweep_lock(session)
         assert sweep(sessions, publisher).once() is None
 
 

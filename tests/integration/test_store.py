@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import select, text
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
 
 from schemas.ticket import IncomingTicket, not_a_message
 from tests.replies import GERMAN_SUBJECT
@@ -206,6 +207,45 @@ def test_a_record_repeated_because_its_answer_was_lost_changes_nothing(
 
     [attempt] = attempts(sessions, claim.ticket_id)
     assert attempt.outcome == Outcome.REPLIED
+
+
+ENDS: dict[str, Callable[[Session, Claim], State | None]] = {
+    "retry": lambda session, claim: store.give_back(session, claim, FAILED, POLICY),
+    "crash": lambda session, claim: store.crashed(session, claim, CRASHED, POLICY),
+    "release": lambda session, claim: store.release(session, claim, "the worker stops"),
+    "move": lambda session, claim: store.move(
+        session, claim, Result(Outcome.MOVED, "too long"), Queue.LONG
+    ),
+    "repair": lambda session, claim: store.repair(session, claim, Result(Outcome.REPAIR, "bad")),
+}
+
+
+@pytest.mark.parametrize("end", ENDS.values(), ids=ENDS)
+def test_an_end_repeated_because_its_answer_was_lost_is_the_same_end(
+    sessions: Sessions, receive: Receive, end: Callable[[Session, Claim], State | None]
+) -> None:
+    claim = take(sessions, receive())
+    states = []
+    for _ in range(2):
+        with transaction(sessions) as session:
+            states.append(end(session, claim))
+
+    row = ticket(sessions, claim.ticket_id)
+    assert states == [State.RECEIVED, State.RECEIVED]
+    assert row.failures + row.crashes + row.repairs <= 1
+    assert len(attempts(sessions, claim.ticket_id)) == 1
+
+
+def test_a_late_result_that_is_repeated_is_late_both_times(
+    sessions: Sessions, receive: Receive
+) -> None:
+    claim = take(sessions, receive(), lease_s=-1)
+    with transaction(sessions) as session:
+        store.free_expired(session, max_crashes=5)
+
+    for _ in range(2):
+        with transaction(sessions) as session:
+            assert store.record(session, claim, REPLIED) is None
 
 
 def test_a_renewed_lease_does_not_run_out(sessions: Sessions, receive: Receive) -> None:

@@ -19,7 +19,7 @@ from worker.cli.main import app
 from worker.database import Sessions, transaction
 from worker.dispatch.runtime import Runtime
 from worker.dispatch.tasks import triage_one
-from worker.dispatch.writeback import MOST_ATTEMPTS, Way, WriteBack, run_all
+from worker.dispatch.writeback import MOST_ATTEMPTS, Destination, WriteBack, run_all
 from worker.engine.scripted import ScriptedEngine
 from worker.errors import OutletBusy, OutletUnavailable, UnusableBody
 from worker.helpdesk import HELPDESKS, Webhook
@@ -49,8 +49,8 @@ def outlet(twin: Twin) -> Outlet:
 
 
 @pytest.fixture
-def way(twin: Twin) -> Way:
-    return Way(outlet(twin), fields={"category": "360"})
+def way(twin: Twin) -> Destination:
+    return Destination(outlet(twin), fields={"category": "360"})
 
 
 @pytest.fixture
@@ -83,7 +83,7 @@ def notes(ticket: TwinTicket) -> list[str]:
 
 
 def test_a_reply_is_written_back_once(
-    sessions: Sessions, twin: Twin, way: Way, replied: Replied
+    sessions: Sessions, twin: Twin, way: Destination, replied: Replied
 ) -> None:
     ticket, _ = replied()
     back = WriteBack(sessions, "zendesk", way)
@@ -110,7 +110,7 @@ def test_what_needs_a_person_and_what_no_source_wants_stays_here(
 
 @pytest.mark.parametrize("public", [False, True])
 def test_a_worker_that_dies_between_writing_and_noting_it_doubles_nothing(
-    sessions: Sessions, twin: Twin, way: Way, replied: Replied, *, public: bool
+    sessions: Sessions, twin: Twin, way: Destination, replied: Replied, *, public: bool
 ) -> None:
     ticket, _ = replied()
     back = WriteBack(sessions, "zendesk", replace(way, public=public))
@@ -129,7 +129,7 @@ def test_a_worker_that_dies_between_writing_and_noting_it_doubles_nothing(
 
 
 def test_an_erased_reply_is_not_written_back_and_a_try_under_way_notes_nothing(
-    sessions: Sessions, twin: Twin, way: Way, replied: Replied
+    sessions: Sessions, twin: Twin, way: Destination, replied: Replied
 ) -> None:
     replied()
     replied()
@@ -145,7 +145,7 @@ def test_an_erased_reply_is_not_written_back_and_a_try_under_way_notes_nothing(
 
 
 def test_what_was_written_back_while_it_was_erased_is_in_the_ledger(
-    sessions: Sessions, twin: Twin, way: Way, replied: Replied
+    sessions: Sessions, twin: Twin, way: Destination, replied: Replied
 ) -> None:
     replied()
     with transaction(sessions) as session:
@@ -162,7 +162,7 @@ def died(*_: object, **__: object) -> None:
 
 
 def test_a_busy_helpdesk_is_left_alone_as_long_as_it_says(
-    sessions: Sessions, twin: Twin, way: Way, replied: Replied
+    sessions: Sessions, twin: Twin, way: Destination, replied: Replied
 ) -> None:
     ticket, _ = replied()
     twin.busy, twin.retry_after = 1, "600"
@@ -178,10 +178,10 @@ def test_a_busy_helpdesk_is_left_alone_as_long_as_it_says(
 
 
 def test_a_conflict_is_looked_at_again_at_once(
-    sessions: Sessions, twin: Twin, way: Way, replied: Replied
+    sessions: Sessions, twin: Twin, way: Destination, replied: Replied
 ) -> None:
     ticket, _ = replied()
-    back = WriteBack(sessions, "zendesk", Way(changing(way.outlet, ticket), fields={}))
+    back = WriteBack(sessions, "zendesk", Destination(changing(way.outlet, ticket), fields={}))
 
     back.once()
     back.once()
@@ -194,7 +194,6 @@ def changing(inner: Outlet, ticket: TwinTicket) -> Any:
     """An outlet between whose look and write somebody changes the ticket, the first time."""
 
     class Changing:
-        name = inner.name
         looks = 0
 
         def look(self, draft: Draft) -> Any:
@@ -211,7 +210,7 @@ def changing(inner: Outlet, ticket: TwinTicket) -> Any:
 
 
 def test_a_ticket_that_a_person_answered_is_skipped(
-    sessions: Sessions, twin: Twin, way: Way, replied: Replied
+    sessions: Sessions, twin: Twin, way: Destination, replied: Replied
 ) -> None:
     ticket, _ = replied()
     twin.agent_answers(ticket.id, "Wir haben es erstattet.")
@@ -226,7 +225,7 @@ def test_a_ticket_that_a_person_answered_is_skipped(
 def test_what_a_customer_writes_after_an_answer_is_answered_itself(
     sessions: Sessions,
     twin: Twin,
-    way: Way,
+    way: Destination,
     replied: Replied,
     *,
     runtime: Runtimes,
@@ -253,7 +252,7 @@ def test_what_a_customer_writes_after_an_answer_is_answered_itself(
 
 @pytest.mark.parametrize("known_of", ["when it came", "the helpdesk's clock"])
 def test_an_answered_message_stays_answered_though_the_customer_wrote_what_never_came(
-    sessions: Sessions, twin: Twin, way: Way, replied: Replied, *, known_of: str
+    sessions: Sessions, twin: Twin, way: Destination, replied: Replied, *, known_of: str
 ) -> None:
     ticket, _ = replied()
     came = ticket.said[0].at
@@ -271,7 +270,7 @@ def test_an_answered_message_stays_answered_though_the_customer_wrote_what_never
 
 @pytest.mark.parametrize("second", ["auto", "suggest"])
 def test_our_public_reply_to_one_message_is_no_answer_to_the_next(
-    sessions: Sessions, twin: Twin, way: Way, replied: Replied, *,
+    sessions: Sessions, twin: Twin, way: Destination, replied: Replied, *,
     second: str, runtime: Runtimes, receive: Callable[..., int],
 ) -> None:  # fmt: skip
     ticket, _ = replied()
@@ -293,7 +292,7 @@ def test_our_public_reply_to_one_message_is_no_answer_to_the_next(
 
 
 def test_of_messages_after_an_answer_none_is_answered_by_it(
-    sessions: Sessions, twin: Twin, way: Way, replied: Replied, *,
+    sessions: Sessions, twin: Twin, way: Destination, replied: Replied, *,
     runtime: Runtimes, receive: Callable[..., int],
 ) -> None:  # fmt: skip
     ticket, _ = replied()
@@ -316,7 +315,7 @@ def test_of_messages_after_an_answer_none_is_answered_by_it(
 @pytest.mark.parametrize("public", [False, True])
 @pytest.mark.parametrize("came", ["in order", "the newer first"])
 def test_what_was_put_off_does_not_undo_the_labels_of_a_newer_message(
-    sessions: Sessions, twin: Twin, way: Way, replied: Replied, *,
+    sessions: Sessions, twin: Twin, way: Destination, replied: Replied, *,
     public: bool, came: str, runtime: Runtimes, receive: Callable[..., int],
 ) -> None:  # fmt: skip
     ticket, first = replied()
@@ -353,7 +352,7 @@ def test_what_was_put_off_does_not_undo_the_labels_of_a_newer_message(
 
 
 def test_in_public_goes_only_what_nobody_has_to_look_at(
-    sessions: Sessions, twin: Twin, way: Way, replied: Replied
+    sessions: Sessions, twin: Twin, way: Destination, replied: Replied
 ) -> None:
     ticket, _ = replied()
     with transaction(sessions) as session:
@@ -366,7 +365,7 @@ def test_in_public_goes_only_what_nobody_has_to_look_at(
 
 
 def test_an_erased_ticket_is_skipped_without_asking_the_helpdesk(
-    sessions: Sessions, twin: Twin, way: Way, replied: Replied
+    sessions: Sessions, twin: Twin, way: Destination, replied: Replied
 ) -> None:
     replied()
     with transaction(sessions) as session:
@@ -379,7 +378,7 @@ def test_an_erased_ticket_is_skipped_without_asking_the_helpdesk(
 
 
 def test_what_a_person_corrected_is_what_goes_back(
-    sessions: Sessions, twin: Twin, way: Way, replied: Replied
+    sessions: Sessions, twin: Twin, way: Destination, replied: Replied
 ) -> None:
     ticket, ticket_id = replied()
     with transaction(sessions) as session:
@@ -392,7 +391,7 @@ def test_what_a_person_corrected_is_what_goes_back(
 
 
 def test_a_helpdesk_that_is_down_is_tried_later_and_at_last_given_up_and_can_be_retried(
-    sessions: Sessions, twin: Twin, way: Way, replied: Replied, postgres_url: str
+    sessions: Sessions, twin: Twin, way: Destination, replied: Replied, postgres_url: str
 ) -> None:
     ticket, _ = replied()
     twin.down = True
@@ -412,7 +411,7 @@ def test_a_helpdesk_that_is_down_is_tried_later_and_at_last_given_up_and_can_be_
 
 
 def test_an_answer_that_nobody_expected_is_tried_again_and_ends_nothing(
-    sessions: Sessions, way: Way, replied: Replied
+    sessions: Sessions, way: Destination, replied: Replied
 ) -> None:
     replied()
 
@@ -421,14 +420,14 @@ def test_an_answer_that_nobody_expected_is_tried_again_and_ends_nothing(
             del draft
             raise KeyError("ticket")
 
-    assert WriteBack(sessions, "zendesk", Way(Odd(), fields={})).once() == 0
+    assert WriteBack(sessions, "zendesk", Destination(Odd(), fields={})).once() == 0
 
     assert ledger(sessions) == [("waiting", 1, "unexpected KeyError: see the log")]
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_a_thread_that_ends_ends_all_so_that_they_are_started_again(
-    sessions: Sessions, way: Way
+    sessions: Sessions, way: Destination
 ) -> None:
     with transaction(sessions) as session:
         session.execute(text("alter table writebacks rename to writebacks_gone"))
@@ -440,7 +439,11 @@ def test_a_thread_that_ends_ends_all_so_that_they_are_started_again(
 
 
 def test_one_helpdesk_that_hangs_delays_no_other(
-    sessions: Sessions, way: Way, replied: Replied, receive: Callable[..., int], runtime: Runtimes
+    sessions: Sessions,
+    way: Destination,
+    replied: Replied,
+    receive: Callable[..., int],
+    runtime: Runtimes,
 ) -> None:
     ticket, _ = replied()
     triage_one(receive("7", source="zammad"), replace(runtime(), write_back=frozenset({"zammad"})))
@@ -451,7 +454,7 @@ def test_one_helpdesk_that_hangs_delays_no_other(
             hanging.let_go.set()
         return hanging.let_go.wait(0.05)
 
-    run_all(sessions, {"zammad": Way(hanging, fields={}), "zendesk": way}, stopped)
+    run_all(sessions, {"zammad": Destination(hanging, fields={}), "zendesk": way}, stopped)
 
     assert hanging.was_asked
     assert len(notes(ticket)) == 1
@@ -459,8 +462,6 @@ def test_one_helpdesk_that_hangs_delays_no_other(
 
 class Hanging:
     """A helpdesk that answers nothing until it is let go."""
-
-    name = "zammad"
 
     def __init__(self) -> None:
         self.let_go = threading.Event()
@@ -510,7 +511,7 @@ def cli(monkeypatch: pytest.MonkeyPatch, postgres_url: str, twin: Twin) -> Calla
 
 
 def test_the_command_lists_what_was_written_back_and_why_not(
-    sessions: Sessions, twin: Twin, way: Way, replied: Replied, cli: Callable[..., Any]
+    sessions: Sessions, twin: Twin, way: Destination, replied: Replied, cli: Callable[..., Any]
 ) -> None:
     ticket, _ = replied()
     twin.agent_answers(ticket.id, "Schon erledigt.")
@@ -640,7 +641,7 @@ def test_what_a_helpdesk_gave_before_it_failed_is_kept(
 
 
 def test_a_reply_that_failed_for_good_is_counted_so(
-    sessions: Sessions, twin: Twin, way: Way, replied: Replied
+    sessions: Sessions, twin: Twin, way: Destination, replied: Replied
 ) -> None:
     replied()
     twin.down = True
@@ -656,7 +657,7 @@ def test_a_reply_that_failed_for_good_is_counted_so(
 
 
 def test_what_was_missed_and_answered_meanwhile_is_not_answered_again(
-    sessions: Sessions, twin: Twin, way: Way, runtime: Runtimes, cli: Callable[..., Any]
+    sessions: Sessions, twin: Twin, way: Destination, runtime: Runtimes, cli: Callable[..., Any]
 ) -> None:
     ticket = twin.customer_writes(GERMAN_BODY, subject="Frage")
     ticket.created_at = ticket.said[0].at

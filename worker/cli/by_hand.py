@@ -14,12 +14,12 @@ from sqlalchemy.orm import Session
 
 from schemas.correction import CorrectionRequest
 from schemas.mistakes import first_mistake
-from worker.cli import compose, desks
+from worker.cli import compose, desks, process
 from worker.cli.tables import plain_table
 from worker.database import opened, transaction
 from worker.dispatch.celery_app import make_app
 from worker.dispatch.dead_letters import discard_letters, letters
-from worker.dispatch.publish import BROKER_DOWN, Publisher
+from worker.dispatch.publish import BROKER_DOWN
 from worker.errors import TriageError
 from worker.local import addresses
 from worker.settings import load_settings
@@ -128,7 +128,7 @@ def retry(ids: Ids = None, *, all_: All = False, by: By, reason: Reason = None) 
         with transaction(sessions) as session:
             chosen = choose(session, ids, all_=all_)
             again = store.run_again(session, chosen, by=by, reason=reason)
-        Publisher(make_app(settings), sessions).announce(again)
+        compose.make_publisher(settings, sessions).announce(again)
     say(len(again), "run again")
 
 
@@ -155,7 +155,7 @@ def export(
     output: Annotated[Path, typer.Option(help="Write here; - for standard output.")] = Path("-"),
 ) -> None:
     """Write all dead tickets with their attempts as JSONL."""
-    with compose.one_transaction() as session, compose.output(output) as file:
+    with compose.one_transaction() as session, process.output(output) as file:
         for one in read.dead_letters(session):
             whole = one | {"tries": read.attempts_of(session, one["id"])}
             file.write(json.dumps(whole, ensure_ascii=False) + "\n")

@@ -3,15 +3,11 @@
 import contextlib
 import os
 import secrets
-import signal
 import socket
-import sys
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 from sqlalchemy.orm import Session
 
@@ -24,15 +20,15 @@ from worker.dispatch.publish import Publisher
 from worker.dispatch.runtime import Runtime
 from worker.dispatch.serve import Plan
 from worker.dispatch.sweep import Sweep
-from worker.dispatch.writeback import Way
+from worker.dispatch.writeback import Destination
 from worker.engine.contract import Engine
 from worker.engine.profiles import load_profile
 from worker.engine.scripted import ScriptedEngine, first_labels
 from worker.engine.supervised import SupervisedEngine
-from worker.errors import Hopeless, SettingsError, SetupError, TriageError
+from worker.errors import Hopeless, SettingsError, SetupError
 from worker.helpdesk.outlets import Outlet, open_outlet
 from worker.local import addresses
-from worker.settings import Settings, load_settings
+from worker.settings import QUEUES, Settings, load_settings
 from worker.tickets.store import RetryPolicy
 from worker.triage.desk import Desk
 from worker.triage.pipeline import warm_up
@@ -82,11 +78,11 @@ def start_engine(settings: Settings, desk: Desk) -> SupervisedEngine:
         engine = make()
         with contextlib.ExitStack() as undo:
             undo.callback(engine.stop)  # else its process would keep this one from ending
-            for error in warm_up(engine, desk, engines=engines(settings)):
+            for error in warm_up(engine, desk, engines=engine_count(settings)):
                 log.warning("server_not_warm", reason=str(error))
             for name, one in named.items():
                 try:
-                    warm_up(engine, one, engines=engines(settings))
+                    warm_up(engine, one, engines=engine_count(settings))
                 except Hopeless as error:  # its own tickets go to people, others do not wait for it
                     log.error("desk_not_warm", desk=name, reason=str(error))  # noqa: TRY400
             undo.pop_all()
@@ -165,23 +161,25 @@ def outlet_of(settings: Settings, source: str) -> Outlet:
     return open_outlet(key.partition("_")[0], settings.helpdesks[key])
 
 
-def make_ways(settings: Settings) -> dict[str, Way]:
+def make_destinations(settings: Settings) -> dict[str, Destination]:
     """Where the replies of each source go that has a way back.
 
     Raises:
         SettingsError: something that a helpdesk needs is missing.
     """
-    ways = {}
+    destinations = {}
     for source in sorted(written_back(settings)):
         how = settings.helpdesks[key_of(source)]
-        ways[source] = Way(outlet_of(settings, source), fields=how.fields, public=how.public)
-    return ways
+        destinations[source] = Destination(
+            outlet_of(settings, source), fields=how.fields, public=how.public
+        )
+    return destinations
 
 
 def make_plan(settings: Settings) -> Plan:
     return Plan(
         in_flight=at_once(settings),
-        queues=settings.queues.split(","),
+        queues=sorted(settings.queues.split(","), key=QUEUES.index),
         ready_file=settings.ready_file,
         drain_s=settings.drain_s,
         pause_bulk_after_s=settings.pause_bulk_after_s,
@@ -193,11 +191,11 @@ def at_once(settings: Settings) -> int:
     is_told = bool(settings.servers) and "in_flight" in settings.model_fields_set
     if settings.profile == SCRIPTED or is_told:  # several servers may have one address
         return settings.in_flight
-    most = load_profile(settings.profile).max_num_seqs * engines(settings)
+    most = load_profile(settings.profile).max_num_seqs * engine_count(settings)
     return min(settings.in_flight, most)
 
 
-def engines(settings: Settings) -> int:
+def engine_count(settings: Settings) -> int:
     """The servers, or the one engine that runs in the worker."""
     return len(settings.servers.split(","))
 
@@ -214,68 +212,3 @@ def make_sweep(settings: Settings, sessions: Sessions) -> Sweep:
 def worker_name() -> str:
     """Unlike any other worker's, and it says where to look: `worker-4711-9f3a@host`."""
     return f"worker-{os.getpid()}-{secrets.token_hex(2)}@{socket.gethostname()}"
-
-
-@contextmanager
-def output(path: Path) -> Iterator[IO[str]]:
-    """A file to write to, `-` for standard output.
-
-    Raises:
-        TriageError: it cannot be written.
-    """
-    if str(path) == "-":
-        yield sys.stdout
-        return
-    try:
-        with path.open("w", encoding="utf-8", newline="") as file:
-            yield file
-    except OSError as error:
-        raise TriageError(f"cannot write {path}: {error.strerror}") from error
-
-
-def stop_on_eof() -> None:
-    """Stop this process, as by SIGTERM, when standard input ends: when its supervisor is gone."""
-
-    def wait() -> None:
-        while os.read(0, 1024):  # not sys.stdin: its lock would abort the interpreter's exit
-            pass
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    threading.Thread(target=wait, name="stop-on-eof", daemon=True).start()
-
-
-def interrupt_on_signals() -> None:
-    """Have what else ends a process at once end it as Ctrl-C does, so that what it started ends."""
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.default_int_handler)
-
-
-def until_signalled(
-    *numbers: signal.Signals,
-) -> Callable[[float], bool]:
-    """A function that waits so many seconds and says whether such a signal has come.
-
-    Without any named these are SIGTERM and SIGINT.
-    """
-    stopped = threading.Event()
-    for number in numbers or (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopped.set())
-    return stopped.wait
-
-
-def shown_alive(
-    stopped: Callable[[float], bool], alive_file: Path | None
-) -> Callable[[float], bool]:
-    """`stopped`, for a loop that asks it in every round: each time, the file is touched; now, too,
-    as the first round may be long.
-    """
-    if alive_file is None:
-        return stopped
-
-    def touched(wait_s: float) -> bool:
-        alive_file.touch()
-        return stopped(wait_s)
-
-    alive_file.parent.mkdir(parents=True, exist_ok=True)
-    alive_file.touch()
-    return touched

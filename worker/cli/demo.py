@@ -26,7 +26,7 @@ from rich.progress import (
 )
 
 from worker import logs
-from worker.cli import compose
+from worker.cli import process
 from worker.cli.demo_twins import Twins
 from worker.cli.lines import Line, read_tickets
 from worker.cli.tables import ticket_table
@@ -77,7 +77,7 @@ def demo(
     """
     started = time.monotonic()
     logs.configure("WARNING")
-    compose.interrupt_on_signals()
+    process.interrupt_on_signals()
     lines = list(read_tickets(tickets or BUILT_IN))
     console = Console(stderr=True)
     keep = keep or history

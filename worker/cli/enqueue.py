@@ -14,11 +14,10 @@ import typer
 from rich.console import Console
 
 from schemas.ticket import GenericTicket, IncomingTicket
-from worker.cli import compose
+from worker.cli import compose, process
 from worker.cli.lines import raw_lines, read_tickets
 from worker.cli.progress import counting
 from worker.database import Sessions, opened, transaction
-from worker.dispatch.celery_app import make_app
 from worker.dispatch.publish import Publisher
 from worker.errors import TriageError, UnusableBody
 from worker.helpdesk import HELPDESKS, text
@@ -67,8 +66,8 @@ def enqueue(
     rows = list(islice(read_rows(file, from_), limit))
     with ExitStack() as stack:
         sessions = stack.enter_context(opened(settings.database_url, pool_size=2))
-        written = stack.enter_context(compose.output(results)) if results else None
-        publisher = None if dry_run else Publisher(make_app(settings), sessions)
+        written = stack.enter_context(process.output(results)) if results else None
+        publisher = None if dry_run else compose.make_publisher(settings, sessions)
         counts = keep_all(rows, from_ or SOURCE, sessions, publisher, written)
     if as_json:
         typer.echo(json.dumps(counts))

@@ -12,7 +12,7 @@ from typing import IO, Annotated, Any
 import typer
 from rich.console import Console
 
-from worker.cli import compose
+from worker.cli import compose, process
 from worker.errors import TriageError
 from worker.tickets import export as tickets
 
@@ -48,7 +48,7 @@ def export(
         if format_ is Format.PARQUET:
             count = write_parquet(found, output)
         else:
-            with compose.output(output) as file:
+            with process.output(output) as file:
                 count = (write_csv if format_ is Format.CSV else write_jsonl)(found, file)
     Console(stderr=True).print(f"{count:,} tickets.", highlight=False)
 

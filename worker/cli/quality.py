@@ -14,7 +14,7 @@ from rich.table import Table
 from schemas.labelled import LabelledTicket
 from schemas.thresholds import thresholds_text
 from worker import logs
-from worker.cli import compose, desks
+from worker.cli import compose, desks, process
 from worker.cli.desks import SCRIPTED
 from worker.cli.lines import read_lines
 from worker.cli.preflight import keep_gate
@@ -179,7 +179,7 @@ def golden(
     A label that they left as it was counts as right.
     """
     count = 0
-    with compose.one_transaction() as session, compose.output(output) as file:
+    with compose.one_transaction() as session, process.output(output) as file:
         for one in golden_tickets(session):
             file.write(json.dumps(one, ensure_ascii=False) + "\n")
             count += 1

@@ -11,12 +11,12 @@ from rich.console import Console
 
 from schemas.ticket import IncomingTicket
 from worker import helpdesk, logs
-from worker.cli import compose
+from worker.cli import compose, process
 from worker.cli.by_hand import AsJson
 from worker.database import UNAVAILABLE, Sessions, opened, reason, transaction
 from worker.dispatch.publish import Publisher
 from worker.errors import OutletError, TriageError, UnusableBody
-from worker.helpdesk import HELPDESKS, Webhook
+from worker.helpdesk import HELPDESKS, Webhook, freescout, helpscout, threads
 from worker.local import addresses
 from worker.settings import Settings, load_settings
 from worker.tickets import store
@@ -26,7 +26,7 @@ BATCH = 100
 UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 EVENT = "reconcile"
 """No webhook's: a source that only this still finds tickets of is silent (`ops_sources_v1`)."""
-OF_NEW_TICKETS = {"x-helpscout-event": "convo.created", "x-freescout-event": "convo.created"}
+OF_NEW_TICKETS = {helpscout.EVENT: threads.CREATED, freescout.EVENT: threads.CREATED}
 log = logs.get(__name__)
 
 
@@ -50,7 +50,7 @@ def reconcile(
     age, pause = age_of(since), age_of(every) if every else None
     with opened(settings.database_url, pool_size=2) as sessions:
         publisher = compose.make_publisher(settings, sessions)
-        stopped = compose.until_signalled() if pause else None
+        stopped = process.until_signalled() if pause else None
         if pause is None or stopped is None:
             counts = ask(settings, source, age, sessions, publisher, dry_run=dry_run)
             tell(counts, as_json=as_json)

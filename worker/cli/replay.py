@@ -13,13 +13,11 @@ from sqlalchemy.orm import Session
 from schemas.mistakes import first_mistake
 from schemas.selection import Plan, Selection
 from schemas.taxonomy import load_taxonomy
-from worker.cli import compose
+from worker.cli import compose, process
 from worker.cli.by_hand import NOTHING_FOUND, By
 from worker.cli.filters import with_filters
 from worker.cli.progress import counting
 from worker.database import opened, transaction
-from worker.dispatch.celery_app import make_app
-from worker.dispatch.publish import Publisher
 from worker.errors import TriageError
 from worker.local import addresses
 from worker.replay import begin as beginning
@@ -183,7 +181,7 @@ def go_on(replay_id: int, *, rate: float | None) -> None:
     """Feed a replay until it is done; the first signal pauses it."""
     settings = addresses(load_settings())
     console = Console(stderr=True, highlight=False)
-    stopped = compose.until_signalled(signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    stopped = process.until_signalled(signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
     with opened(settings.database_url, pool_size=2) as sessions:
         with transaction(sessions) as session:
             total = sum(store.left(session, replay_id).values())
@@ -195,7 +193,7 @@ def go_on(replay_id: int, *, rate: float | None) -> None:
                 advance(total - left - shown)
                 shown = total - left
 
-            publisher = Publisher(make_app(settings), sessions)
+            publisher = compose.make_publisher(settings, sessions)
             state = feed(replay_id, sessions, publisher, rate=rate, stopped=stopped, tell=tell)
     console.print(NEXT[state].format(id=replay_id))
     if state != "done":

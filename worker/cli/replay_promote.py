@@ -6,13 +6,14 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from schemas.reply import FIELDS
 from worker.cli import compose
 from worker.cli.by_hand import NOTHING_FOUND, By
 from worker.cli.replay import Note, ReplayId, existing
 from worker.cli.replay_results import TicketIds
 from worker.errors import TriageError
 from worker.replay import compare as comparing
-from worker.replay.compare import FIELDS, Change, Pair
+from worker.replay.compare import Change, Pair
 from worker.settings import load_settings
 from worker.tickets import store
 from worker.tickets.store import Promoted

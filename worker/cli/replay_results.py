@@ -10,14 +10,14 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
-from schemas.reply import LABELS
-from worker.cli import compose
+from schemas.reply import FIELDS, LABELS
+from worker.cli import compose, process
 from worker.cli.by_hand import NOTHING_FOUND, AsJson
 from worker.cli.replay import ReplayId, existing
 from worker.cli.tables import plain_table
 from worker.replay import compare as comparing
 from worker.replay import diff, read
-from worker.replay.compare import FIELDS, Change, Pair
+from worker.replay.compare import Change, Pair
 from worker.replay.page import page
 
 STATE_STYLE = {"running": "cyan", "paused": "yellow", "done": "green", "cancelled": "red"}
@@ -103,7 +103,7 @@ def compare(
         shown = comparing.changed(session, replay_id, ticket, most=most)
         if html:
             on_page = comparing.changed(session, replay_id, ticket, most=PAGE_EXAMPLES)
-            with compose.output(html) as file:
+            with process.output(html) as file:
                 file.write(page(replay, measured, on_page))
         console = Console(highlight=False)
         console.print(*summary_tables(replay, measured), sep="\n")

@@ -6,7 +6,7 @@ import typer
 from rich.console import Console
 
 from worker import logs, metrics, tracing
-from worker.cli import compose, desks
+from worker.cli import compose, desks, process
 from worker.database import opened
 from worker.dispatch.celery_app import make_app
 from worker.dispatch.publish import Announcer, Publisher
@@ -39,7 +39,7 @@ def gateway(stop_on_eof: StopOnEof = False) -> None:
     settings = load_settings()
     logs.configure(settings.log_level)
     if stop_on_eof:
-        compose.stop_on_eof()
+        process.stop_on_eof()
     tracing.configure(settings.otlp_endpoint, service="triage-gateway")
     sessions = compose.open_database(settings, pool_size=GATEWAY_THREADS)
     announcer = Announcer(compose.make_publisher(settings, sessions))
@@ -68,16 +68,14 @@ def gateway(stop_on_eof: StopOnEof = False) -> None:
 
 
 def worker(
-    queues: Annotated[
-        str | None, typer.Option(help="Queues to serve, the first comes first; TRIAGE_QUEUES.")
-    ] = None,
+    queues: Annotated[str | None, typer.Option(help="Queues to serve; TRIAGE_QUEUES.")] = None,
     stop_on_eof: StopOnEof = False,
 ) -> None:
     """Start the engine, then triage tickets."""
     settings = load_settings(**({"queues": queues} if queues else {}))
     logs.configure(settings.log_level)
     if stop_on_eof:
-        compose.stop_on_eof()
+        process.stop_on_eof()
     tracing.configure(settings.otlp_endpoint, service="triage-worker")
     metrics.serve(settings.metrics_host, settings.metrics_port)
     desk = desks.make_desk(settings)
@@ -103,14 +101,14 @@ def sweep(
     settings = load_settings()
     logs.configure(settings.log_level)
     if stop_on_eof:
-        compose.stop_on_eof()
+        process.stop_on_eof()
     with opened(settings.database_url, pool_size=2) as sessions:
         compose.require_schema(sessions)
         sweeping = compose.make_sweep(settings, sessions)
         if once:
             sweeping.once()
             return
-        stopped = compose.shown_alive(compose.until_signalled(), settings.alive_file)
+        stopped = process.shown_alive(process.until_signalled(), settings.alive_file)
         sweeping.until(stopped, interval_s=settings.sweep_interval_s)
 
 
@@ -128,13 +126,13 @@ def up() -> None:
     settings = load_settings()
     logs.configure("WARNING")
     console = Console(stderr=True)
-    compose.interrupt_on_signals()
+    process.interrupt_on_signals()
     stack = Stack(settings, port=settings.gateway_port)
     try:
         with console.status("Starting: Postgres, broker, gateway, worker …"):
             stack.start()
             stack.wait_ready()
-        stopped = compose.until_signalled()
+        stopped = process.until_signalled()
         password = "yours" if settings.ops_password else stack.ops_password_file.read_text().strip()
         console.print(
             f"[green]Ready.[/] Webhooks: {stack.gateway_url}/webhooks/{{zendesk,zammad,…}}\n"

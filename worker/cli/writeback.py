@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.text import Text
 
 from worker import logs, metrics
-from worker.cli import compose
+from worker.cli import compose, process
 from worker.cli.by_hand import AsJson
 from worker.cli.services import StopOnEof
 from worker.cli.tables import plain_table
@@ -30,19 +30,19 @@ def run(
     settings = addresses(load_settings())
     logs.configure(settings.log_level)
     if stop_on_eof:
-        compose.stop_on_eof()
-    ways = compose.make_ways(settings)
-    with opened(settings.database_url, pool_size=len(ways) + 1) as sessions:
+        process.stop_on_eof()
+    destinations = compose.make_destinations(settings)
+    with opened(settings.database_url, pool_size=len(destinations) + 1) as sessions:
         compose.require_schema(sessions)
         if once:
-            for source, way in ways.items():
+            for source, way in destinations.items():
                 one = WriteBack(sessions, source, way)
                 while one.once() == 0:
                     pass
             return
         metrics.serve(settings.metrics_host, settings.writeback_metrics_port)
-        stopped = compose.shown_alive(compose.until_signalled(), settings.alive_file)
-        if not run_all(sessions, ways, stopped):
+        stopped = process.shown_alive(process.until_signalled(), settings.alive_file)
+        if not run_all(sessions, destinations, stopped):
             raise typer.Exit(1)
 
 

@@ -90,7 +90,7 @@ class Publisher:
         try:
             with transaction(self._sessions) as session:
                 session.connection()  # to have one may take seconds: they count
-                store.announced(session, sent, within_s=time.monotonic() - began)
+                store.note_announced(session, sent, within_s=time.monotonic() - began)
         except UNAVAILABLE as error:  # the sweep will announce them once more, which does no harm
             log.warning("postgres_unavailable", error=reason(error))
 

@@ -10,7 +10,6 @@ from worker import logs
 from worker.database import UNAVAILABLE, Sessions, reason, transaction
 from worker.dispatch.publish import BROKER_DOWN, Publisher
 from worker.tickets import store
-from worker.tickets.store.sweeping import COUNT_LOCK
 
 log = logs.get(__name__)
 
@@ -87,7 +86,7 @@ class Sweep:
         depths = self._depths()
         empty = {queue for queue, count in depths.items() if count == 0}
         with transaction(self._sessions) as session:
-            if not store.is_ours(session):
+            if not store.take_sweep_lock(session):
                 return None
             if time.monotonic() >= self._frees_from:
                 freed = store.free_expired(session, max_crashes=self._max_crashes)
@@ -116,8 +115,7 @@ class Sweep:
     def _count_days(self) -> None:
         """For the views, the days that are over."""
         with transaction(self._sessions) as session:
-            if store.is_ours(session, COUNT_LOCK):
-                store.count_days(session)
+            store.count_days(session)
 
     def _depths(self) -> dict[str, int]:
         try:

@@ -34,7 +34,7 @@ OUTCOMES = ("done", "skipped", "put off", "failed")
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
+class Destination:
     """Where replies of a source go. `fields` are the custom fields for labels, by label."""
 
     outlet: Outlet
@@ -45,8 +45,8 @@ class Way:
 class WriteBack:
     """One source's replies on their way back."""
 
-    def __init__(self, sessions: Sessions, source: str, way: Way) -> None:
-        self._sessions, self._source, self._way = sessions, source, way
+    def __init__(self, sessions: Sessions, source: str, to: Destination) -> None:
+        self._sessions, self._source, self._to = sessions, source, to
         for outcome in OUTCOMES:  # a series that begins at one is no increase to Prometheus
             metrics.WRITEBACKS.labels(source, outcome)
 
@@ -94,14 +94,14 @@ class WriteBack:
         if not job.is_current:
             return self._end(job, "skipped", reason="the ticket shows another reply now")
         draft = self._draft(job)
-        remote = self._way.outlet.look(draft)
+        remote = self._to.outlet.look(draft)
         if draft.public and remote.ours:  # it was sent before; for the helpdesk that is an answer
             return self._end(job, "done", remote_id=remote.ours)
         if was_answered(job, remote):
             return self._end(job, "skipped", reason="a person has answered meanwhile")
         if job.overtaken_by is not None and not draft.public:
             return self._end(job, "skipped", reason="a newer message's reply is there already")
-        remote_id = self._way.outlet.write(draft, remote)
+        remote_id = self._to.outlet.write(draft, remote)
         return self._end(job, "done", remote_id=remote_id)
 
     def _draft(self, job: Job) -> Draft:
@@ -111,10 +111,10 @@ class WriteBack:
             labels=job.labels if job.overtaken_by is None else job.overtaken_by,
             summary=job.summary,
             reply=job.reply,
-            fields=self._way.fields,
-            public=self._way.public and job.disposition == Disposition.AUTO,
+            fields=self._to.fields,
+            public=self._to.public and job.disposition == Disposition.AUTO,
             sent=[signed(reply, MARKER.format(id_)) for id_, reply in job.auto]
-            if self._way.public
+            if self._to.public
             else (),
         )
 
@@ -152,7 +152,9 @@ def pause_s(job: Job, error: OutletError) -> float:
     return longest * random.uniform(0.5, 1.0)
 
 
-def run_all(sessions: Sessions, ways: Mapping[str, Way], stopped: Callable[[float], bool]) -> bool:
+def run_all(
+    sessions: Sessions, destinations: Mapping[str, Destination], stopped: Callable[[float], bool]
+) -> bool:
     """Write back for every source, each in its thread, until `stopped` says so.
 
     False if a thread ended before, by what nobody expected: then all do, to be started again.
@@ -160,9 +162,9 @@ def run_all(sessions: Sessions, ways: Mapping[str, Way], stopped: Callable[[floa
     ending = threading.Event()
     threads = [
         threading.Thread(
-            target=WriteBack(sessions, source, way).until, args=(ending.wait,), name=source
+            target=WriteBack(sessions, source, to).until, args=(ending.wait,), name=source
         )
-        for source, way in ways.items()
+        for source, to in destinations.items()
     ]
     for thread in threads:
         thread.start()

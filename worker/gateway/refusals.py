@@ -49,7 +49,7 @@ class Refusals:
             return
         try:
             with transaction(self._sessions) as session:
-                store.refused(session, counts)
+                store.add_refusals(session, counts)
         except (*UNAVAILABLE, DBAPIError) as error:
             log.warning("refusals_not_counted", error=reason(error))
             with self._lock:

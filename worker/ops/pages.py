@@ -12,6 +12,7 @@ from fastapi.responses import HTMLResponse, Response
 from starlette.concurrency import run_in_threadpool
 
 from schemas.desks import Taxonomies
+from schemas.reply import FIELDS
 from worker import charts
 from worker.database import Sessions, transaction
 from worker.ops import read
@@ -109,7 +110,7 @@ def replay_page(sessions: Sessions, replay_id: int, user: str) -> HTMLResponse:
             user=user,
             replay=found,
             measured=compare.summary(compare.pairs(session, replay_id)),
-            fields=compare.FIELDS,
+            fields=FIELDS,
             changes=list(compare.Change),
             pairs=[(pair, side_by_side(pair)) for pair in changed],
         )

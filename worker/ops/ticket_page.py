@@ -12,14 +12,13 @@ from pydantic import ValidationError
 from schemas.correction import CorrectionRequest
 from schemas.desks import Taxonomies
 from schemas.mistakes import first_mistake
-from schemas.reply import LABELS, label_values
+from schemas.reply import FIELDS, TEXTS, label_values
 from worker.database import Sessions, transaction
 from worker.ops import read
 from worker.ops.access import Access
 from worker.ops.rendering import render
 from worker.tickets import store
 
-TEXTS = ("summary", "reply")
 SEEN = "seen_"
 """Before a field's name: the fingerprint of what the form showed in it."""
 
@@ -98,7 +97,7 @@ class TicketPage:
 
 def current(report: Mapping[str, Any]) -> dict[str, str]:
     """Each field's value that counts: the newest correction, else the model's."""
-    values = {field: report[field] or "" for field in (*LABELS, *TEXTS)}
+    values = {field: report[field] or "" for field in FIELDS}
     return values | {one["field"]: one["value"] for one in report["corrections"]}
 
 
@@ -106,7 +105,7 @@ def changed(form: Mapping[str, str]) -> dict[str, str]:
     """The fields whose value is another than the form had when it was shown."""
     return {
         field: form[field]
-        for field in (*LABELS, *TEXTS)
+        for field in FIELDS
         if form.get(field) and form.get(SEEN + field, "") != fingerprint(form[field])
     }
 

@@ -23,11 +23,11 @@ GAP = 0.0001
 
 
 def calibrate(
-    judged: Sequence[Judged], *, auto_precision: float, suggest_precision: float, seed: int = 0
+    judged: Sequence[Judged], *, auto_precision: float, suggest_precision: float
 ) -> tuple[Thresholds, dict[str, Any]]:
     """Thresholds for each field, and what they come to on the tickets that did not make them."""
     mixed = list(judged)
-    random.Random(seed).shuffle(mixed)
+    random.Random(0).shuffle(mixed)
     half = len(mixed) // 2
     fitting, judging = mixed[:half], mixed[half:]
     bounds = {

@@ -15,12 +15,11 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session, aliased
 
-from schemas.reply import LABELS
+from schemas.reply import FIELDS, LABELS
 from worker.tickets import export
 from worker.tickets.rows import Attempt, Finding, Reply, Rerun, Ticket
 from worker.tickets.states import ANSWERED
 
-FIELDS = (*LABELS, "summary", "reply")
 AT_A_TIME = 500
 BATCH = "batch"
 """What is left to differ when all that an attempt was made with is the same: which other tickets

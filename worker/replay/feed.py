@@ -124,7 +124,7 @@ class Feeder:
             sent = set(self._publisher.send(due))
             if unsent := [ticket_id for ticket_id, _ in due if ticket_id not in sent]:
                 with transaction(self._sessions) as session:
-                    store.unsent(session, self._replay_id, unsent)
+                    store.note_unsent(session, self._replay_id, unsent)
         return state
 
     def end(self, state: str) -> str:

@@ -6,9 +6,9 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from schemas.reply import LABELS
+from schemas.reply import FIELDS, LABELS
 from worker.replay import diff
-from worker.replay.compare import FIELDS, Change, Pair
+from worker.replay.compare import Change, Pair
 
 TEMPLATES = Environment(
     loader=PackageLoader("worker.replay"), autoescape=True, undefined=StrictUndefined

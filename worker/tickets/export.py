@@ -8,15 +8,14 @@ from sqlalchemy import Subquery, func, select
 from sqlalchemy.dialects.postgresql import JSONB, distinct_on
 from sqlalchemy.orm import Session
 
-from schemas.reply import LABELS
+from schemas.reply import FIELDS
 from worker.tickets.rows import Attempt, Correction, Reply, Ticket
 
 AT_A_TIME = 1000
-CORRECTABLE = (*LABELS, "summary", "reply")
 
 COLUMNS = (
     "id", "source", "external_id", "received_at", "state", "reason", "language", "subject", "body",
-    *(name for field in CORRECTABLE for name in (field, f"model_{field}")),
+    *(name for field in FIELDS for name in (field, f"model_{field}")),
     "is_corrected", "confidence", "disposition", "disposition_reason", "entities",
     "attempts", "profile", "model", "quantization", "engine_version", "prompt_version",
     "taxonomy_version", "grammar_hash", "erased_at",
@@ -67,7 +66,7 @@ def flat(
     row: dict[str, Any] = dict.fromkeys(COLUMNS)
     for source in (attempt, reply, ticket):  # the ticket's own columns last: they win
         row |= {name: getattr(source, name) for name in COLUMNS if hasattr(source, name)}
-    for field in CORRECTABLE:
+    for field in FIELDS:
         row[f"model_{field}"] = getattr(reply, field) if reply else None
         row[field] = given.get(field, row[f"model_{field}"])
     return row | {"is_corrected": bool(given)}

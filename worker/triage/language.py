@@ -74,10 +74,6 @@ class Detected:
     script: str | None = None
 
     @property
-    def is_supported(self) -> bool:
-        return self.code in NAMES
-
-    @property
     def tag(self) -> str | None:
         return f"{self.code}-{self.script}" if self.script else self.code
 

@@ -27,7 +27,7 @@ __all__ = ["MARKER", "OUTLETS", "Draft", "Outlet", "Remote", "open_outlet", "sig
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
+class Connection:
     """How one helpdesk is reached: `needs` are the settings beside URL and token."""
 
     make: Callable[[Api, HelpdeskApi], Outlet]
@@ -51,43 +51,51 @@ def nothing(_: HelpdeskApi) -> dict[str, str]:
     return {}
 
 
-OUTLETS: dict[str, Way] = {
-    "zendesk": Way(
+OUTLETS: dict[str, Connection] = {
+    "zendesk": Connection(
         lambda api, _: ZendeskOutlet(api),
         lambda how: basic(f"{how.user}/token", token(how)),
         ("user",),
     ),
-    "zammad": Way(
+    "zammad": Connection(
         lambda api, _: ZammadOutlet(api), lambda how: {"Authorization": f"Token token={token(how)}"}
     ),
-    "chatwoot": Way(
+    "chatwoot": Connection(
         lambda api, how: ChatwootOutlet(api, account=how.account),
         lambda how: {"api_access_token": token(how)},
         needs=("account",),
     ),
-    "freshdesk": Way(lambda api, _: FreshdeskOutlet(api), lambda how: basic(token(how), "X")),
-    "intercom": Way(lambda api, how: IntercomOutlet(api, admin=how.user), bearer, needs=("user",)),
-    "jira": Way(lambda api, _: JiraOutlet(api), lambda how: basic(how.user, token(how)), ("user",)),
-    "helpscout": Way(lambda api, how: HelpScoutOutlet(api, user=how.user), bearer, needs=("user",)),
-    "front": Way(
+    "freshdesk": Connection(
+        lambda api, _: FreshdeskOutlet(api), lambda how: basic(token(how), "X")
+    ),
+    "intercom": Connection(
+        lambda api, how: IntercomOutlet(api, admin=how.user), bearer, needs=("user",)
+    ),
+    "jira": Connection(
+        lambda api, _: JiraOutlet(api), lambda how: basic(how.user, token(how)), ("user",)
+    ),
+    "helpscout": Connection(
+        lambda api, how: HelpScoutOutlet(api, user=how.user), bearer, needs=("user",)
+    ),
+    "front": Connection(
         lambda api, how: FrontOutlet(api, author=how.user, channel=how.channel),
         bearer,
         needs=("user", "channel"),
     ),
-    "gitlab": Way(
+    "gitlab": Connection(
         lambda api, how: GitLabOutlet(api, project=how.account),
         lambda how: {"PRIVATE-TOKEN": token(how)},
         needs=("account",),
     ),
-    "freescout": Way(
+    "freescout": Connection(
         lambda api, how: FreeScoutOutlet(api, user=how.user),
         lambda how: {"X-FreeScout-API-Key": token(how)},
         needs=("user",),
     ),
-    "glpi": Way(
+    "glpi": Connection(
         lambda api, _: GlpiOutlet(api), lambda how: {"Authorization": f"user_token {token(how)}"}
     ),
-    "generic": Way(lambda api, how: GenericOutlet(api, secret=token(how)), nothing),
+    "generic": Connection(lambda api, how: GenericOutlet(api, secret=token(how)), nothing),
 }
 
 
@@ -102,10 +110,10 @@ def open_outlet(name: str, how: HelpdeskApi, http: httpx.Client | None = None) -
             f"TRIAGE_HELPDESKS__{name.upper()}: there is no such helpdesk; "
             f"there are {', '.join(OUTLETS)}"
         )
-    way = OUTLETS[name]
-    missing = [need for need in way.needs if not getattr(how, need)]
+    connection = OUTLETS[name]
+    missing = [need for need in connection.needs if not getattr(how, need)]
     if missing:
         raise SettingsError(f"TRIAGE_HELPDESKS__{name.upper()}__{missing[0].upper()} is missing")
     http = http or httpx.Client(base_url=how.url.rstrip("/"), timeout=TIMEOUT_S)
-    http.headers.update(way.headers(how))
-    return way.make(Api(http), how)
+    http.headers.update(connection.headers(how))
+    return connection.make(Api(http), how)

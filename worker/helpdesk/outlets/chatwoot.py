@@ -17,8 +17,6 @@ from worker.helpdesk.outlets.contract import Draft, Remote
 class ChatwootOutlet:
     """An agent's or bot's access token: header `api_access_token`. The account is in our id."""
 
-    name = "chatwoot"
-
     def __init__(self, api: Api, *, account: str) -> None:
         self._api, self._account = api, account
 

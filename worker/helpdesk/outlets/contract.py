@@ -90,8 +90,6 @@ class Remote:
 class Outlet(Protocol):
     """One helpdesk's API. Safe to share between threads."""
 
-    name: str
-
     def look(self, draft: Draft) -> Remote:
         """What became of its ticket over there, before it is written.
 

@@ -13,8 +13,6 @@ from worker.helpdesk.outlets.contract import Draft, Remote
 class FreeScoutOutlet:
     """An API key: header `X-FreeScout-API-Key`; `user` is the id of the user who drafts."""
 
-    name = "freescout"
-
     def __init__(self, api: Api, *, user: str) -> None:
         self._api, self._user = api, user
 

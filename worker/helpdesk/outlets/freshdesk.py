@@ -19,8 +19,6 @@ PRIORITY = {"low": 1, "medium": 2, "high": 3, "urgent": 4}
 class FreshdeskOutlet:
     """An agent's API key as the user name of basic authentication, with the password `X`."""
 
-    name = "freshdesk"
-
     def __init__(self, api: Api) -> None:
         self._api = api
 

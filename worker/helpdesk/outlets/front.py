@@ -17,8 +17,6 @@ from worker.helpdesk.outlets.contract import Draft, Remote, outdated
 class FrontOutlet:
     """An API token as bearer; `author` writes the draft, on `channel`."""
 
-    name = "front"
-
     def __init__(self, api: Api, *, author: str, channel: str) -> None:
         self._api, self._author, self._channel = api, author, channel
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-from worker.errors import OutletConflict
+from worker.errors import SettingsError
 from worker.helpdesk.generic import Generic
 from worker.helpdesk.outlets.api import Api
 from worker.helpdesk.outlets.contract import Draft, Remote
@@ -17,8 +17,6 @@ from worker.helpdesk.outlets.contract import Draft, Remote
 
 class GenericOutlet:
     """The token is the secret with which bodies are signed."""
-
-    name = "generic"
 
     def __init__(self, api: Api, *, secret: str) -> None:
         self._api, self._secret = api, secret
@@ -52,6 +50,6 @@ class GenericOutlet:
     def recent(self, since: datetime) -> Iterator[dict[str, Any]]:
         """
         Raises:
-            OutletConflict: a system of your own has no API that we know.
+            SettingsError: a system of your own has no API that we know.
         """
-        raise OutletConflict(f"generic cannot be asked what came since {since:%Y-%m-%d %H:%M}")
+        raise SettingsError(f"generic cannot be asked what came since {since:%Y-%m-%d %H:%M}")

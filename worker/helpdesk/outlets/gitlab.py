@@ -16,8 +16,6 @@ from worker.helpdesk.outlets.contract import TAGGED, Draft, Remote, outdated
 class GitLabOutlet:
     """An access token of project or user: header `PRIVATE-TOKEN`. `project` is for reconciling."""
 
-    name = "gitlab"
-
     def __init__(self, api: Api, *, project: str) -> None:
         self._api, self._project = api, project
 

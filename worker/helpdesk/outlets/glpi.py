@@ -21,8 +21,6 @@ WESTERNMOST = timedelta(hours=12)
 class GlpiOutlet:
     """A user's API token (`Authorization: user_token …`); a session is opened for each ticket."""
 
-    name = "glpi"
-
     def __init__(self, api: Api) -> None:
         self._api = api
 

@@ -16,8 +16,6 @@ from worker.helpdesk.outlets.contract import Draft, Remote
 class HelpScoutOutlet:
     """A bearer token of an OAuth application; `user` is the id of the user who drafts."""
 
-    name = "helpscout"
-
     def __init__(self, api: Api, *, user: str) -> None:
         self._api, self._user = api, user
 

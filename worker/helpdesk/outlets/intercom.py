@@ -15,8 +15,6 @@ from worker.helpdesk.outlets.contract import Draft, Remote, outdated
 class IntercomOutlet:
     """An access token as bearer; `admin` is the id of the admin who writes."""
 
-    name = "intercom"
-
     def __init__(self, api: Api, *, admin: str) -> None:
         self._api, self._admin = api, admin
 

@@ -20,8 +20,6 @@ PRIORITY = {"low": "Low", "medium": "Medium", "high": "High", "urgent": "Highest
 class JiraOutlet:
     """An account's address and API token, by basic authentication."""
 
-    name = "jira"
-
     def __init__(self, api: Api) -> None:
         self._api = api
 

@@ -19,8 +19,6 @@ PRIORITY = {"low": "1 low", "medium": "2 normal", "high": "3 high", "urgent": "3
 class ZammadOutlet:
     """An access token of a user with `ticket.agent`: `Authorization: Token token=…`."""
 
-    name = "zammad"
-
     def __init__(self, api: Api) -> None:
         self._api = api
 

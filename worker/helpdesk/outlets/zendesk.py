@@ -20,8 +20,6 @@ STAFF = {"agent", "admin"}
 class ZendeskOutlet:
     """User `name@example.org/token` with an API token, by basic authentication."""
 
-    name = "zendesk"
-
     def __init__(self, api: Api) -> None:
         self._api = api
 

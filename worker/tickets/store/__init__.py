@@ -35,20 +35,20 @@ from worker.tickets.store.erasing import (
 from worker.tickets.store.feeding import (
     announce_again,
     left,
+    note_unsent,
     out,
     to_announce,
-    unsent,
 )
 from worker.tickets.store.history import Past, write_past, write_past_replay, write_refusals
 from worker.tickets.store.intake import (
     IMPORT,
     Arrival,
     Received,
-    announced,
+    add_refusals,
     known,
+    note_announced,
     receive,
     receive_all,
-    refused,
 )
 from worker.tickets.store.promoting import Promoted, promote, undo_promotion
 from worker.tickets.store.replays import (
@@ -69,10 +69,10 @@ from worker.tickets.store.sweeping import (
     announced_long_ago,
     count_days,
     free_expired,
-    is_ours,
     live_is_here,
     oldest_live_s,
     take_back_long,
+    take_sweep_lock,
     unannounced,
 )
 from worker.tickets.store.workers import (
@@ -108,8 +108,8 @@ __all__ = [
     "Route",
     "Setting",
     "act",
+    "add_refusals",
     "announce_again",
-    "announced",
     "announced_counts",
     "announced_long_ago",
     "begin_replay",
@@ -128,7 +128,6 @@ __all__ = [
     "free_expired",
     "give_back",
     "held_by_others",
-    "is_ours",
     "is_served",
     "keep_desk",
     "known",
@@ -136,6 +135,8 @@ __all__ = [
     "live_is_here",
     "move",
     "nameless",
+    "note_announced",
+    "note_unsent",
     "of_conversation",
     "of_requester",
     "oldest_live_s",
@@ -148,7 +149,6 @@ __all__ = [
     "receive",
     "receive_all",
     "record",
-    "refused",
     "release",
     "repair",
     "replay_state",
@@ -156,11 +156,11 @@ __all__ = [
     "run_again",
     "slots",
     "take_back_long",
+    "take_sweep_lock",
     "take_write_back",
     "to_announce",
     "unannounced",
     "undo_promotion",
-    "unsent",
     "worker_is_gone",
     "worker_is_here",
     "write_past",

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Update, bindparam, case, func, insert, literal, update
+from sqlalchemy import ColumnElement, Update, bindparam, case, func, insert, literal, select, update
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.dml import ReturningUpdate
 
-from worker.tickets.rows import Reply, Ticket, table_of
+from worker.tickets.rows import Attempt, Reply, Ticket, table_of
 from worker.tickets.states import Outcome, Queue, State
 from worker.tickets.store.attempts import Result, finish_attempt
 from worker.tickets.store.claims import Claim, Way
@@ -52,7 +52,7 @@ def record(
         **language_of_ticket(claim, result),
     )
     if not finish_attempt(session, claim, result, owned=state is not None):
-        return State(result.outcome)
+        return repeated(session, claim, result)
     if state is not None and result.reply is not None:
         reply_id = keep_reply(session, claim, result.reply)
         if writes_back and state is State.REPLIED:
@@ -138,8 +138,22 @@ def release(session: Session, claim: Claim, reason: str) -> State | None:
 def end(session: Session, claim: Claim, result: Result, **values: Any) -> State | None:
     """End a claim without a reply and close its attempt; the new state, None if it was lost."""
     state = leave(session, claim, reason=result.reason, **values)
-    finish_attempt(session, claim, result, owned=state is not None)
+    if not finish_attempt(session, claim, result, owned=state is not None):
+        return repeated(session, claim, result)
     return state
+
+
+def repeated(session: Session, claim: Claim, result: Result) -> State | None:
+    """The state of a row whose claim ended just so before, by a commit whose answer was lost; None
+    if it ended otherwise.
+    """
+    way = claim.way
+    state = session.scalars(
+        select(way.state)
+        .join(Attempt, Attempt.id == claim.attempt_id)
+        .where(way.id == claim.way_id, Attempt.outcome == result.outcome)
+    ).one_or_none()
+    return None if state is None else State(state)
 
 
 @cache

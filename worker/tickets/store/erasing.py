@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, case, exists, func, or_, select, text, true, update
 from sqlalchemy.orm import Session, aliased
 
+from schemas.reply import TEXTS
 from worker.tickets.rows import Act, Attempt, Correction, Finding, Reply, Rerun, Ticket
 from worker.tickets.states import FINAL, State
 from worker.tickets.store.among import among
@@ -23,8 +24,6 @@ from worker.tickets.store.writebacks import forget_write_backs
 
 ERASED = "(erased)"
 ERASING_LOCK = 0x6572_6173  # "eras": nothing begins to read texts again while some are erased
-TEXTS = ("summary", "reply")
-"""Fields of a correction that hold text; the others are labels."""
 
 
 def erase(session: Session, which: ColumnElement[bool]) -> dict[str, int]:

@@ -37,7 +37,7 @@ def to_announce(session: Session, replay_id: int, *, limit: int) -> Sequence[tup
     return [(ticket_id, queue) for ticket_id, queue in rows]
 
 
-def unsent(session: Session, replay_id: int, ticket_ids: Sequence[int]) -> None:
+def note_unsent(session: Session, replay_id: int, ticket_ids: Sequence[int]) -> None:
     """Note that no message for these reruns has reached the broker."""
     session.execute(
         update(Rerun)

@@ -44,11 +44,9 @@ IMPORT = "import"
 """The event of what `triage enqueue` brings."""
 
 
-def receive(
-    session: Session, new: IncomingTicket, queue: Queue, *, traceparent: str | None = None
-) -> Received:
+def receive(session: Session, new: IncomingTicket, queue: Queue) -> Received:
     """Keep a delivery and its ticket, unless either is known already."""
-    [received] = receive_all(session, [Arrival(new, traceparent)], queue)
+    [received] = receive_all(session, [Arrival(new)], queue)
     return received
 
 
@@ -192,7 +190,7 @@ def known(session: Session, source: str, external_ids: Sequence[str]) -> dict[st
     return dict(rows.all())
 
 
-def refused(session: Session, counts: Mapping[tuple[str, str], int]) -> None:
+def add_refusals(session: Session, counts: Mapping[tuple[str, str], int]) -> None:
     """Add to the refused webhooks of this hour, counted by (source, kind)."""
     hour = func.date_trunc("hour", func.now())
     rows = [
@@ -208,7 +206,7 @@ def refused(session: Session, counts: Mapping[tuple[str, str], int]) -> None:
     )
 
 
-def announced(session: Session, ticket_ids: Sequence[int], *, within_s: float) -> None:
+def note_announced(session: Session, ticket_ids: Sequence[int], *, within_s: float) -> None:
     """Note that a message for each of these tickets has reached the broker in so many seconds.
 
     A ticket that was taken and given back meanwhile has none any more.

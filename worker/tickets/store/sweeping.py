@@ -25,7 +25,7 @@ EPOCH_START = datetime(2000, 1, 1, tzinfo=UTC)
 STOPPED_ANSWERING = "the worker stopped answering"
 
 
-def is_ours(session: Session, lock: int = SWEEP_LOCK) -> bool:
+def take_sweep_lock(session: Session, lock: int = SWEEP_LOCK) -> bool:
     """Take a lock for this transaction; False if another sweep has it."""
     return bool(session.execute(select(func.pg_try_advisory_xact_lock(lock))).scalar())
 
@@ -33,8 +33,11 @@ def is_ours(session: Session, lock: int = SWEEP_LOCK) -> bool:
 def count_days(session: Session) -> None:
     """Count the days that are over and were not counted yet, but for the last hour's latecomers.
 
-    A day with a ticket that is still open is not over, for a week.
+    A day with a ticket that is still open is not over, for a week. Nothing while another sweep
+    counts.
     """
+    if not take_sweep_lock(session, COUNT_LOCK):
+        return
     day = func.date_bin(A_DAY, Ticket.received_at, EPOCH_START)
     counted = select(func.coalesce(func.max(DailyMix.day) + A_DAY, EPOCH_START))
     still_open = (

@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, case, func, literal, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session, aliased
 
-from schemas.reply import LABELS
+from schemas.reply import FIELDS, LABELS
 from worker.tickets.rows import Correction, Reply, Ticket, Writeback
 from worker.tickets.states import State
 from worker.tickets.store.among import among
@@ -148,7 +148,7 @@ def said_of(session: Session, ticket: Ticket, reply: Reply) -> dict[str, str]:
             .order_by(Correction.id)
         ).all()
     )
-    return {name: corrected.get(name, getattr(reply, name)) for name in (*LABELS, *TEXTS)}
+    return {name: corrected.get(name, getattr(reply, name)) for name in FIELDS}
 
 
 def labels_of(ticket: Ticket, said: Mapping[str, str]) -> dict[str, str]:
@@ -180,9 +180,6 @@ def auto_replies(session: Session, ticket: Ticket) -> list[tuple[int, str]]:
         )
     )
     return [(id_, reply) for id_, reply in rows]
-
-
-TEXTS = ("summary", "reply")
 
 
 def end_write_back(
