@@ -23,10 +23,7 @@ def filled(tickets: int, *, apart_s: float = 20.0) -> Iterator[str]:
     with tempfile.TemporaryDirectory(prefix="triage-bench-", ignore_cleanup_errors=True) as path:
         server = EmbeddedPostgres(Path(path))
         migrate.upgrade_at(server.url)
-        engine = create_engine(
-            server.url.replace("postgresql://", "postgresql+psycopg://", 1),
-            isolation_level="AUTOCOMMIT",
-        )
+        engine = create_engine(server.url, isolation_level="AUTOCOMMIT")
         with engine.connect() as connection:
             for statement in FILL.read_text().split(";\n"):
                 if statement.strip():

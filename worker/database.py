@@ -114,7 +114,7 @@ def persistently(
     waits so many seconds and says whether to stop trying.
 
     Raises:
-        DBAPIError: Postgres is unavailable and `give_up` said so, or the step itself is wrong.
+        One of UNAVAILABLE: and `give_up` said so. Whatever else the step raises is its own.
     """
     pause_s = FIRST_PAUSE_S
     while True:

@@ -1,7 +1,8 @@
-"""Every error the product raises, as one tree.
+"""The errors of the product, as one tree.
 
     TriageError
     ├── SettingsError             a setting is missing or makes no sense
+    │   └── NotDownloaded         a model of the hub is not on this machine yet
     ├── SetupError                something the machine should provide is not there
     ├── Refused                   a webhook that is not accepted; carries the HTTP status
     │   ├── BadSignature          401
@@ -31,11 +32,15 @@ output that does not parse is an expected result and therefore a value, not an e
 
 
 class TriageError(Exception):
-    """The root; nothing else is raised on purpose."""
+    """The root of what is meant for people; commands show its message without a traceback."""
 
 
 class SettingsError(TriageError):
     """A setting is missing or makes no sense; the message names it."""
+
+
+class NotDownloaded(SettingsError):
+    """A model of the hub that is not on this machine yet."""
 
 
 class SetupError(TriageError):

@@ -209,7 +209,7 @@ def addresses_file(data: Path) -> Path:
     return data / "run" / "stack.json"
 
 
-def addresses(settings: Settings) -> Settings:
+def with_running_stack(settings: Settings) -> Settings:
     """Settings with the URLs of the stack that runs on this data directory, if one does.
 
     What the settings name themselves stays.

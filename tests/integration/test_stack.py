@@ -16,7 +16,7 @@ import pytest
 from tests.stack import post, runs, wait_for
 from worker.database import opened, transaction
 from worker.errors import SetupError
-from worker.local import Stack, addresses
+from worker.local import Stack, with_running_stack
 from worker.ports import free_port
 from worker.settings import Settings, load_settings
 from worker.tickets import read
@@ -118,7 +118,7 @@ def test_two_stacks_on_the_same_data_are_refused(stack: Stack, settings: Setting
         other.start()
     other.stop()
 
-    assert addresses(settings).database_url == stack.database_url, "it was only refused"
+    assert with_running_stack(settings).database_url == stack.database_url, "it was only refused"
 
 
 def test_a_taken_port_is_named(stack: Stack, tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from worker.dispatch.celery_app import make_app
 from worker.dispatch.dead_letters import discard_letters, letters
 from worker.dispatch.publish import BROKER_DOWN
 from worker.errors import TriageError
-from worker.local import addresses
+from worker.local import with_running_stack
 from worker.settings import load_settings
 from worker.tickets import read, store
 
@@ -123,7 +123,7 @@ All = Annotated[bool, typer.Option("--all", help="All that are dead.")]
 @dead.command()
 def retry(ids: Ids = None, *, all_: All = False, by: By, reason: Reason = None) -> None:
     """Give dead tickets all their tries back."""
-    settings = addresses(load_settings())
+    settings = with_running_stack(load_settings())
     with opened(settings.database_url, pool_size=2) as sessions:
         with transaction(sessions) as session:
             chosen = choose(session, ids, all_=all_)
@@ -174,7 +174,7 @@ def messages(
 
     They are no tickets: losing one loses nothing.
     """
-    broker = make_app(addresses(load_settings()))
+    broker = make_app(with_running_stack(load_settings()))
     try:
         if not discard:
             for letter in letters(broker, limit=limit):

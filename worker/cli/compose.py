@@ -27,7 +27,7 @@ from worker.engine.scripted import ScriptedEngine, first_labels
 from worker.engine.supervised import SupervisedEngine
 from worker.errors import Hopeless, SettingsError, SetupError
 from worker.helpdesk.outlets import Outlet, open_outlet
-from worker.local import addresses
+from worker.local import with_running_stack
 from worker.settings import QUEUES, Settings, load_settings
 from worker.tickets.store import RetryPolicy
 from worker.triage.desk import Desk
@@ -59,7 +59,7 @@ def require_schema(sessions: Sessions) -> None:
 @contextmanager
 def one_transaction() -> Iterator[Session]:
     """One transaction on the configured database, or on that of the stack that runs here."""
-    url = addresses(load_settings()).database_url
+    url = with_running_stack(load_settings()).database_url
     with opened(url, pool_size=1) as sessions, transaction(sessions) as session:
         yield session
 

@@ -17,7 +17,7 @@ from worker.dispatch.publish import BROKER_DOWN
 from worker.engine.preflight import Seen
 from worker.engine.profiles import load_profile
 from worker.errors import SettingsError
-from worker.local import addresses
+from worker.local import with_running_stack
 from worker.settings import Settings, load_settings
 
 FREE_GB = 2.0
@@ -78,7 +78,7 @@ def guarded(step: Callable[[Settings], Iterator[Seen]], settings: Settings) -> I
 def database(settings: Settings) -> Iterator[Seen]:
     from worker.migrate import current_revision, is_outdated  # noqa: PLC0415  # Alembic is slow to import
 
-    with opened(addresses(settings).database_url, pool_size=1) as sessions:
+    with opened(with_running_stack(settings).database_url, pool_size=1) as sessions:
         try:
             with transaction(sessions) as session:
                 version, now = session.execute(
@@ -98,7 +98,7 @@ def database(settings: Settings) -> Iterator[Seen]:
 
 
 def broker(settings: Settings) -> Iterator[Seen]:
-    settings = addresses(settings)
+    settings = with_running_stack(settings)
     with opened(settings.database_url, pool_size=1) as sessions:
         try:
             depths = compose.make_publisher(settings, sessions).depths()

@@ -22,7 +22,7 @@ from worker.dispatch.publish import Publisher
 from worker.errors import TriageError, UnusableBody
 from worker.helpdesk import HELPDESKS, text
 from worker.helpdesk.exports import exported
-from worker.local import addresses
+from worker.local import with_running_stack
 from worker.settings import load_settings
 from worker.tickets import store
 from worker.tickets.states import Queue
@@ -62,7 +62,7 @@ def enqueue(
 
     Stopped halfway, the same command goes on. Exit code 1: some lines of an export were unusable.
     """
-    settings = addresses(load_settings())
+    settings = with_running_stack(load_settings())
     rows = list(islice(read_rows(file, from_), limit))
     with ExitStack() as stack:
         sessions = stack.enter_context(opened(settings.database_url, pool_size=2))

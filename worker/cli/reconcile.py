@@ -17,7 +17,7 @@ from worker.database import UNAVAILABLE, Sessions, opened, reason, transaction
 from worker.dispatch.publish import Publisher
 from worker.errors import OutletError, TriageError, UnusableBody
 from worker.helpdesk import HELPDESKS, Webhook, freescout, helpscout, threads
-from worker.local import addresses
+from worker.local import with_running_stack
 from worker.settings import Settings, load_settings
 from worker.tickets import store
 from worker.tickets.states import Queue
@@ -45,7 +45,7 @@ def reconcile(
     Needs TRIAGE_HELPDESKS__{SOURCE}__URL and __TOKEN. What came already is recognised by its text.
     Exit code 1 if a ticket could not be read.
     """
-    settings = addresses(load_settings())
+    settings = with_running_stack(load_settings())
     logs.configure("WARNING")
     age, pause = age_of(since), age_of(every) if every else None
     with opened(settings.database_url, pool_size=2) as sessions:

@@ -19,7 +19,7 @@ from worker.cli.filters import with_filters
 from worker.cli.progress import counting
 from worker.database import opened, transaction
 from worker.errors import TriageError
-from worker.local import addresses
+from worker.local import with_running_stack
 from worker.replay import begin as beginning
 from worker.replay import read, select
 from worker.replay.feed import feed
@@ -179,7 +179,7 @@ def existing(session: Session, replay_id: int) -> dict[str, Any]:
 
 def go_on(replay_id: int, *, rate: float | None) -> None:
     """Feed a replay until it is done; the first signal pauses it."""
-    settings = addresses(load_settings())
+    settings = with_running_stack(load_settings())
     console = Console(stderr=True, highlight=False)
     stopped = process.until_signalled(signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
     with opened(settings.database_url, pool_size=2) as sessions:

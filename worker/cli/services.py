@@ -12,7 +12,7 @@ from worker.dispatch.celery_app import make_app
 from worker.dispatch.publish import Announcer, Publisher
 from worker.dispatch.serve import AHEAD, Service
 from worker.dispatch.tasks import register
-from worker.local import Stack, addresses
+from worker.local import Stack, with_running_stack
 from worker.settings import load_settings
 
 GATEWAY_THREADS = 16
@@ -118,7 +118,7 @@ def migrate() -> None:
 
     settings = load_settings()
     logs.configure(settings.log_level)
-    upgrade_at(addresses(settings).database_url)
+    upgrade_at(with_running_stack(settings).database_url)
 
 
 def up() -> None:

@@ -14,9 +14,10 @@ from worker.cli.services import StopOnEof
 from worker.cli.tables import plain_table
 from worker.database import opened
 from worker.dispatch.writeback import WriteBack, run_all
-from worker.local import addresses
+from worker.local import with_running_stack
 from worker.settings import load_settings
 from worker.tickets import read, store
+from worker.tickets.states import WritebackState
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -27,7 +28,7 @@ def run(
     stop_on_eof: StopOnEof = False,
 ) -> None:
     """Write replies back, for every source with TRIAGE_HELPDESKS__{SOURCE}__WRITE_BACK=true."""
-    settings = addresses(load_settings())
+    settings = with_running_stack(load_settings())
     logs.configure(settings.log_level)
     if stop_on_eof:
         process.stop_on_eof()
@@ -48,7 +49,7 @@ def run(
 
 @app.command("list")
 def list_(
-    state: Annotated[str | None, typer.Option(help="waiting, done, skipped or failed.")] = None,
+    state: Annotated[WritebackState | None, typer.Option(help="Only these.")] = None,
     limit: Annotated[int, typer.Option(min=1)] = 50,
     as_json: AsJson = False,
 ) -> None:

@@ -54,6 +54,6 @@ class Runtime:
         """Do one step of a ticket's journey; while Postgres is away, wait for it.
 
         Raises:
-            DBAPIError: Postgres is away and the process has to end.
+            One of `worker.database.UNAVAILABLE`: Postgres is away and the process has to end.
         """
         return persistently(self.sessions, step, give_up=self.giving_up.wait)

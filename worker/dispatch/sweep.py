@@ -54,7 +54,7 @@ class Sweep:
         """Sweep once; None if another sweep is at work.
 
         Raises:
-            DBAPIError: Postgres is unavailable.
+            One of `worker.database.UNAVAILABLE`.
         """
         swept = self._sweep()
         if swept and time.monotonic() >= self._seldom_from:

@@ -50,7 +50,8 @@ def triage_one(ticket_id: int, run: Runtime) -> None:
 
     Raises:
         Reject: the process ends before the ticket was claimed.
-        DBAPIError: the process ends and Postgres is away; the lease will run out.
+        One of `worker.database.UNAVAILABLE`: the process ends and Postgres is away; the lease will
+            run out.
     """
     wait_for_engine(run)
     claim = None if run.suspects.is_waiting(ticket_id) else take(ticket_id, run)

@@ -20,6 +20,7 @@ from worker.errors import (
 )
 from worker.helpdesk.outlets import MARKER, Draft, Outlet, Remote, signed
 from worker.tickets import store
+from worker.tickets.states import WritebackState
 from worker.tickets.store import Job
 from worker.triage.confidence import Disposition
 
@@ -66,7 +67,7 @@ class WriteBack:
             wait_s = error.wait_s
             outcome = self._put_off(job, error, wait_s=wait_s)
         except (OutletGone, OutletRefused) as error:
-            outcome = self._end(job, "failed", reason=str(error))
+            outcome = self._end(job, WritebackState.FAILED, reason=str(error))
         except OutletError as error:
             outcome = self._put_off(job, error, wait_s=pause_s(job, error))
         except UNAVAILABLE:
@@ -92,17 +93,21 @@ class WriteBack:
 
     def _write(self, job: Job) -> str:
         if not job.is_current:
-            return self._end(job, "skipped", reason="the ticket shows another reply now")
+            return self._end(
+                job, WritebackState.SKIPPED, reason="the ticket shows another reply now"
+            )
         draft = self._draft(job)
         remote = self._to.outlet.look(draft)
         if draft.public and remote.ours:  # it was sent before; for the helpdesk that is an answer
-            return self._end(job, "done", remote_id=remote.ours)
+            return self._end(job, WritebackState.DONE, remote_id=remote.ours)
         if was_answered(job, remote):
-            return self._end(job, "skipped", reason="a person has answered meanwhile")
+            return self._end(job, WritebackState.SKIPPED, reason="a person has answered meanwhile")
         if job.overtaken_by is not None and not draft.public:
-            return self._end(job, "skipped", reason="a newer message's reply is there already")
+            return self._end(
+                job, WritebackState.SKIPPED, reason="a newer message's reply is there already"
+            )
         remote_id = self._to.outlet.write(draft, remote)
-        return self._end(job, "done", remote_id=remote_id)
+        return self._end(job, WritebackState.DONE, remote_id=remote_id)
 
     def _draft(self, job: Job) -> Draft:
         return Draft(
@@ -118,7 +123,9 @@ class WriteBack:
             else (),
         )
 
-    def _end(self, job: Job, state: str, *, reason: str | None = None, remote_id: str = "") -> str:
+    def _end(
+        self, job: Job, state: WritebackState, *, reason: str | None = None, remote_id: str = ""
+    ) -> str:
         with transaction(self._sessions) as session:
             store.end_write_back(session, job, state, reason=reason, remote_id=remote_id)
         return state

@@ -9,17 +9,13 @@ from typing import Any, Self
 from worker.engine.memory import quant_method
 from worker.engine.profiles import Profile
 from worker.engine.shape import read_config
-from worker.errors import SettingsError
+from worker.errors import NotDownloaded, SettingsError
 
 WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
 DECIDING = ("config.json", "tokenizer.json", *WEIGHTS)
 """The files that decide what a model writes."""
 OURS = "models/"
 """Where this repository keeps models of its own: the hub is not asked for those."""
-
-
-class NotDownloaded(SettingsError):
-    """A model of the hub that is not on this machine yet."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""What an engine is to the rest of the product: one method, its question and its answer."""
+"""What an engine is to the rest of the product: a question, its answer, and who gives it."""
 
 import hashlib
 from collections.abc import Iterable

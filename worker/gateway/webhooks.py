@@ -73,7 +73,7 @@ class Intake:
 
         Raises:
             Refused: unknown source, bad signature, or a body that is no ticket.
-            sqlalchemy.exc.OperationalError: Postgres is down; nothing was kept.
+            One of `worker.database.UNAVAILABLE`: Postgres is down; nothing was kept.
         """
         with tracing.span(f"webhook {source[:40]}", kind=SpanKind.SERVER):
             if len(webhook.body) <= QUICKLY_READ_BYTES:

@@ -31,6 +31,13 @@ class Outcome(StrEnum):
     SUPERSEDED = "superseded"
 
 
+class WritebackState(StrEnum):
+    WAITING = "waiting"
+    DONE = "done"
+    SKIPPED = "skipped"
+    FAILED = "failed"
+
+
 class Queue(StrEnum):
     LIVE = "triage.live"
     BULK = "triage.bulk"

@@ -5,14 +5,13 @@ A finding sends the ticket to a person and keeps the reply beside it.
 """
 
 import re
-import unicodedata
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from schemas.reply import REPLY_CHARS, SUMMARY_CHARS, Reply
 from worker.triage.language import LanguageDetector, same_language
 from worker.triage.promises import promises
-from worker.triage.prose import HOST, LINK, MAIL
+from worker.triage.prose import HOST, LINK, MAIL, in_one_width
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +101,7 @@ def no_invented_address(subject: Subject) -> Iterator[str]:
 
 
 def no_invented_number(subject: Subject) -> Iterator[str]:
-    ticket = [digits(found) for found in WRITTEN.findall(normal(subject.ticket))]
+    ticket = [digits(found) for found in WRITTEN.findall(in_one_width(subject.ticket))]
     for number in NUMBER.findall(ADDRESS.sub(" ", subject.reply.reply)):
         if not any(digits(number) in written for written in ticket):
             yield f"{number!r} is not in the ticket"
@@ -167,13 +166,9 @@ def as_known(address: str) -> str:
     """An address, however it is written."""
     if address.startswith("+"):
         return digits(address)
-    return SCHEME.sub("", normal(address).casefold()).rstrip("/")
+    return SCHEME.sub("", in_one_width(address).casefold()).rstrip("/")
 
 
 def digits(text: str) -> str:
     """Those of a text in any width, in ASCII."""
-    return re.sub(r"\D", "", normal(text))
-
-
-def normal(text: str) -> str:
-    return unicodedata.normalize("NFKC", text)
+    return re.sub(r"\D", "", in_one_width(text))

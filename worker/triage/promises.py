@@ -5,8 +5,9 @@ itself names it.
 """
 
 import re
-import unicodedata
 from collections.abc import Iterator
+
+from worker.triage.prose import in_one_width
 
 FORBIDDEN: dict[str, re.Pattern[str]] = {
     "a guarantee": re.compile(
@@ -49,8 +50,8 @@ def promises(reply: str, ticket: str) -> Iterator[str]:
     for what, pattern in FORBIDDEN.items():
         if found := pattern.search(reply):
             yield f"{what}: {found[0]!r}"
-    named = {value(amount) for amount in AMOUNT.findall(narrow(ticket))}
-    for found in SUM.finditer(narrow(reply)):
+    named = {value(amount) for amount in AMOUNT.findall(in_one_width(ticket))}
+    for found in SUM.finditer(in_one_width(reply)):
         if value(AMOUNT.findall(found[0])[0]) not in named:
             yield f"a sum: {found[0]!r}"
 
@@ -59,8 +60,3 @@ def value(amount: str) -> str:
     """The same for `1.050`, `1,050` and `1050,00`, another one for `10.50`."""
     whole, _, cents = CENTS.fullmatch(amount.rstrip(".,")).groups()  # type: ignore[union-attr]
     return re.sub(r"\D", "", whole) + f".{cents or '':0<2}"
-
-
-def narrow(text: str) -> str:
-    """Full-width digits and signs as everybody else writes them."""
-    return unicodedata.normalize("NFKC", text)

@@ -1,6 +1,7 @@
 """What of a ticket is prose: links, code, log lines and machine words have no language."""
 
 import re
+import unicodedata
 
 SPACED = "A-Za-z0-9\u00c0-\u024f\u0370-\u052f"
 """Latin, Greek and Cyrillic letters: Japanese and Chinese go on behind an address at once."""
@@ -37,6 +38,11 @@ LOG_LINE = re.compile(
     r"|(?:DEBUG|INFO|WARN|WARNING|ERROR|FATAL)\b"
     r"|at [\w.$]+\(|File \"|Traceback|Caused by:|\$ |> |#\d+ 0x|\{\")"
 )
+
+
+def in_one_width(text: str) -> str:
+    """Full-width letters, digits and signs as everybody else writes them."""
+    return unicodedata.normalize("NFKC", text)
 
 
 def prose(text: str) -> str:

@@ -11,11 +11,10 @@ from sqlalchemy.orm import Session, aliased
 
 from schemas.reply import FIELDS, LABELS
 from worker.tickets.rows import Correction, Reply, Ticket, Writeback
-from worker.tickets.states import State
+from worker.tickets.states import State, WritebackState
 from worker.tickets.store.among import among
 from worker.tickets.store.newer import has_newer_message, is_newer
 
-WAITING = "waiting"
 ERASED = "erased"
 """Why what waited was skipped."""
 
@@ -74,16 +73,16 @@ def order_write_backs(
 
 
 def order(session: Session, reply_id: Any, *which: ColumnElement[bool]) -> None:
-    rows = select(Ticket.id, reply_id, Ticket.source, literal(WAITING)).where(*which)
+    rows = select(Ticket.id, reply_id, Ticket.source, literal(WritebackState.WAITING)).where(*which)
     columns = ["ticket_id", "reply_id", "source", "state"]
     session.execute(
         upsert(Writeback)
         .from_select(columns, rows)
         .on_conflict_do_update(
             index_elements=[Writeback.reply_id],
-            set_={"state": WAITING, "reason": None, "attempts": 0, "not_before": func.now(),
-                  "ended_at": None},
-            where=Writeback.state == "skipped",
+            set_={"state": WritebackState.WAITING, "reason": None, "attempts": 0,
+                  "not_before": func.now(), "ended_at": None},
+            where=Writeback.state == WritebackState.SKIPPED,
         )
     )  # fmt: skip
 
@@ -94,7 +93,7 @@ def take_write_back(session: Session, source: str, *, lease_s: float) -> Job | N
         select(Writeback.id)
         .where(
             Writeback.source == source,
-            Writeback.state == WAITING,
+            Writeback.state == WritebackState.WAITING,
             Writeback.not_before <= func.now(),
         )
         .order_by(Writeback.not_before)
@@ -162,7 +161,7 @@ def newer_labels(session: Session, ticket: Ticket) -> dict[str, str] | None:
         .join(older, is_newer(Ticket, older))
         .join(Writeback, Writeback.ticket_id == Ticket.id)
         .join(Reply, Reply.id == Writeback.reply_id)
-        .where(older.id == ticket.id, Writeback.state == "done")
+        .where(older.id == ticket.id, Writeback.state == WritebackState.DONE)
         .order_by(Ticket.source_updated_at.desc().nulls_last(), Writeback.id.desc())
         .limit(1)
     ).one_or_none()
@@ -183,13 +182,18 @@ def auto_replies(session: Session, ticket: Ticket) -> list[tuple[int, str]]:
 
 
 def end_write_back(
-    session: Session, job: Job, state: str, *, reason: str | None = None, remote_id: str = ""
+    session: Session,
+    job: Job,
+    state: WritebackState,
+    *,
+    reason: str | None = None,
+    remote_id: str = "",
 ) -> None:
     """Note that a reply is `done`, `skipped` or `failed`, if this try still holds it; that it is
     `done` also if it was erased meanwhile.
     """
     holds = Writeback.attempts == job.attempt
-    if state == "done":
+    if state == WritebackState.DONE:
         holds |= (Writeback.attempts == job.attempt + 1) & (Writeback.reason == ERASED)
     session.execute(
         update(Writeback)
@@ -209,7 +213,7 @@ def put_off_write_back(
         update(Writeback)
         .where(Writeback.id == job.id, Writeback.attempts == job.attempt)
         .values(
-            state=case((is_last, "failed"), else_=WAITING),
+            state=case((is_last, WritebackState.FAILED), else_=WritebackState.WAITING),
             ended_at=case((is_last, func.clock_timestamp()), else_=None),
             reason=reason,
             not_before=func.now() + timedelta(seconds=wait_s),
@@ -221,12 +225,12 @@ def forget_write_backs(session: Session, ticket_ids: Collection[int]) -> None:
     """End what waits of erased tickets, for a try that is under way, too; and forget what their
     helpdesks answered.
     """
-    waits = Writeback.state == WAITING
+    waits = Writeback.state == WritebackState.WAITING
     session.execute(
         update(Writeback)
         .where(among(Writeback.ticket_id, ticket_ids))
         .values(
-            state=case((waits, "skipped"), else_=Writeback.state),
+            state=case((waits, WritebackState.SKIPPED), else_=Writeback.state),
             reason=case((waits, ERASED), else_=None),
             attempts=case((waits, Writeback.attempts + 1), else_=Writeback.attempts),
             ended_at=case((waits, func.now()), else_=Writeback.ended_at),
@@ -236,12 +240,12 @@ def forget_write_backs(session: Session, ticket_ids: Collection[int]) -> None:
 
 def retry_write_backs(session: Session, source: str | None) -> int:
     """Have what failed tried again, of one source or of all; how many."""
-    again = update(Writeback).where(Writeback.state == "failed")
+    again = update(Writeback).where(Writeback.state == WritebackState.FAILED)
     if source:
         again = again.where(Writeback.source == source)
     changed: Sequence[int] = session.scalars(
-        again.values(state=WAITING, attempts=0, not_before=func.now(), ended_at=None).returning(
-            Writeback.id
-        )
+        again.values(
+            state=WritebackState.WAITING, attempts=0, not_before=func.now(), ended_at=None
+        ).returning(Writeback.id)
     ).all()
     return len(changed)
