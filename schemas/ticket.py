@@ -59,12 +59,13 @@ class IncomingTicket(BaseModel):
 
     @property
     def content_key(self) -> str:
-        """SHA-256 over message and text: an edited message is another one, a repeat is not.
+        """SHA-256 over message and text: an edited message is another one, a repeat is not, nor one
+        whose ticket somebody renamed.
 
         What is ignored is never the same as a customer's message: a label set on a ticket brings
         its text as well, perhaps before the ticket itself has come.
         """
-        parts = [self.message_id, self.subject, self.body]
+        parts = [self.message_id, self.body or self.subject]
         if self.ignore_reason is not None:
             parts.append("ignored")
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()

@@ -129,3 +129,19 @@ def test_the_same_message_edited_is_other_content_and_repeated_is_the_same() -> 
     )
 
     assert first.content_key == repeat.content_key != edit.content_key
+
+
+def test_a_message_is_the_same_though_its_ticket_was_renamed() -> None:
+    generic = HELPDESKS["generic"]
+    first, renamed, empty, other = (
+        generic.read({"id": "1", **payload}, signed("generic", {"id": "1", **payload}))
+        for payload in (
+            {"subject": "Hilfe", "body": "Wo ist es?"},
+            {"subject": "[Versand] 4711", "body": "Wo ist es?"},
+            {"subject": "Hilfe", "body": ""},
+            {"subject": "Hilfe!", "body": ""},
+        )
+    )
+
+    assert first.content_key == renamed.content_key
+    assert empty.content_key != other.content_key
