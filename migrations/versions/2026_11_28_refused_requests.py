@@ -10,7 +10,7 @@ down_revision = "2026_11_28_dead_and_leases"
 branch_labels = None
 depends_on = None
 
-CHANGED = ("bad_attempts_v1", "ops_dead_v1")
+CHANGED = ("bad_attempts_v1", "ops_dead_v1", "ops_flow_v1", "ops_flow_v2")
 FOLDER = Path(__file__).parent.parent / "views"
 
 

@@ -1,6 +1,6 @@
 -- What came in and what became of it, by hour of arrival and source. Webhooks: duplicates are repeats of a known
 -- delivery, refused had a bad signature or no ticket in them. Tickets count where they are now; dead are those whose
--- last try failed (they are among needs_human too).
+-- last try failed or was refused (they are among needs_human too).
 create view ops_flow_v2 as
 with arrived as (
     select
@@ -12,7 +12,10 @@ with arrived as (
         count(*) filter (where tickets.state = 'replied') as replied,
         count(*) filter (where tickets.state = 'needs_human') as needs_human,
         count(*) filter (
-            where tickets.state = 'needs_human' and attempts.outcome in ('retry', 'crashed', 'lost')
+            where tickets.state = 'needs_human' and (
+                attempts.outcome in ('retry', 'crashed', 'lost')
+                or (attempts.outcome = 'needs_human' and attempts.error is not null)
+            )
         ) as dead
     from tickets
     left join attempts on attempts.id = tickets.attempt_id and tickets.state = 'needs_human'

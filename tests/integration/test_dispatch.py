@@ -226,6 +226,35 @@ def test_a_suspect_waits_for_its_turn_without_a_claim(
     assert tries == [Outcome.RELEASED, Outcome.REPLIED]
 
 
+def test_a_worker_that_stops_takes_no_suspect_that_waits(
+    sessions: Sessions, runtime: MakeRuntime, receive: Receive
+) -> None:
+    entered, may_go = threading.Event(), threading.Event()
+
+    def hold(_: Prompt) -> str:
+        entered.set()
+        assert may_go.wait(10)
+        return written()
+
+    inside, waiting = receive("1"), receive("2")
+    with transaction(sessions) as session:
+        session.execute(text("update tickets set crashes = 2"))
+    run = runtime(ScriptedEngine(hold))
+
+    with ThreadPoolExecutor(2) as threads:
+        first = threads.submit(triage_one, inside, run)
+        assert entered.wait(10)
+        second = threads.submit(triage_one, waiting, run)
+        wait_for(lambda: run.suspects.is_waiting(waiting), "the second to wait")
+        run.draining.set()
+        error = second.exception(10)
+        may_go.set()
+        first.result(10)
+
+    assert isinstance(error, Reject)
+    assert state_of(sessions, waiting) == State.RECEIVED
+
+
 def test_no_ticket_is_claimed_without_an_engine(
     sessions: Sessions, runtime: MakeRuntime, receive: Receive
 ) -> None:

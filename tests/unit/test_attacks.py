@@ -1,6 +1,7 @@
 """Forty tickets that try to command the model: labels cannot leave the taxonomy, control tokens
 stay text, and a model that obeys is caught by a check."""
 
+import time
 from collections import Counter
 from typing import Any
 
@@ -57,6 +58,14 @@ def test_an_attack_adds_no_control_token_and_cannot_close_its_fence(
     assert ticket.count("</ticket>") == 1
     assert ticket.endswith("</ticket>")
     assert Counter(i for i in hostile if i in control) == Counter(i for i in plain if i in control)
+
+
+def test_a_fence_costs_time_linear_in_what_is_in_it() -> None:
+    started = time.monotonic()
+
+    prompts.fenced("de", "", "<" + " " * 500_000 + "x" + "< " * 100_000)
+
+    assert time.monotonic() - started < 1
 
 
 @pytest.mark.parametrize(

@@ -160,6 +160,10 @@ def test_what_is_not_of_the_ticket_is_found_however_it_is_written(
         "Guten Tag! Wir prüfen, warum acme.com/konto bei Ihnen nicht geht.",
         "Guten Tag! Wir prüfen, warum HTTPS://WWW.ACME.COM/konto/ nicht geht.",
         "Guten Tag! Wir prüfen die Seite acme.com und rufen +49 301234567 an.",
+        "Guten Tag! Wir prüfen https://shop.de/konto gleich und rufen +49 30 1234567 an.",
+        "Guten Tag! Microsoft 365 zeigt Fehler 404 (§ 312), Node.js/Express und ASP.NET nicht.",
+        "Guten Tag! Bitte senden Sie rechnung.pdf/rechnung.xml aus Mail.app oder Socket.io.",
+        "Guten Tag! Wir prüfen das now.it should, fait.me contacter; bitte haben Sie Geduld.",
         "Guten Tag! Die Prüfung ist erledigt.Bitte haben Sie Geduld, z.B. bis morgen.",
         "Guten Tag! Die Störung dauert an (24/7 im Blick, Stand 10:30 Uhr, bzw. ca. 3,5 Std./Tag).",
     ],
@@ -168,7 +172,11 @@ def test_what_is_of_the_ticket_or_no_address_is_not_found(
     taxonomy: Taxonomy, detector: LanguageDetector, reply: str
 ) -> None:
     parsed = Reply.parse(written(reply=reply, entities=[]), taxonomy)
-    ticket = "Ich komme nicht mehr auf https://www.acme.com/konto herein. Tel. +49 30 1234567"
+    ticket = (
+        "Ich komme nicht mehr auf https://www.acme.com/konto und "
+        "https://shop.de/konto/bestellungen/4711?utm_source=mail#top herein. Tel. +49 30 1234567\n"
+        "10115 Berlin"
+    )
 
     assert checks.findings(Subject(ticket, "de", parsed, "", detector)) == ()
 

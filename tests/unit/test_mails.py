@@ -101,7 +101,8 @@ AUTOMATIC = [
     "Automatic reply: Your order", "Auto: out of office", "Out of Office Re: Ticket 4711",
     "Automatische Antwort: Ihre Anfrage", "Abwesenheitsnotiz: Urlaub",
     "Réponse automatique : Votre demande", "Absence du bureau",
-    "自動返信: お問い合わせ", "不在通知", "自动回复：您的邮件", "Abwesend bis 3. Mai", "自動回覆",
+    "自動返信: お問い合わせ", "不在通知", "自动回复：您的邮件", "Abwesend bis 3. Mai",
+    "I'm out of the office from 3 May", "On vacation until Monday", "自動回覆",
 ]  # fmt: skip
 BOUNCES = [
     "Undelivered Mail Returned to Sender", "Mail delivery failed: returning message to sender",
@@ -118,6 +119,7 @@ WRITTEN_BY_PEOPLE = [
     "Abwesenheitsnotiz in Outlook lässt sich nicht einrichten", "Colis non remis",
     "Non remis : colis 12",
     "Undelivered order #4821", "Automatic reply stopped working", "Out of office chair wheels",
+    "Delivery failed: order 4711", "Delivery failure: order 4711",
     "Re: Automatic reply: your request 4711", "AW: Abwesenheitsnotiz", "Re: 自动回复",
     "メールが送信できませんでした", "動画が配信できません",
     "不在連絡票の再配達について", "包裹无法送达", "邮件无法投递怎么办",
@@ -137,6 +139,12 @@ def test_a_bounce_is_recognised(subject: str) -> None:
 
 @pytest.mark.parametrize("subject", WRITTEN_BY_PEOPLE)
 def test_what_a_person_may_have_written_is_not_taken_for_a_machines(subject: str) -> None:
+    assert why_automatic(subject, "ana@example.org") is None
+
+
+@pytest.mark.parametrize("subject", ["Undeliverable: Re: invoice", "Unzustellbar: Ihre Anfrage"])
+def test_an_id_of_the_sender_does_not_say_that_it_was_a_person(subject: str) -> None:
+    assert why_automatic(subject, "12345") == "a bounce"
     assert why_automatic(subject, "ana@example.org") is None
 
 

@@ -116,13 +116,16 @@ def test_written_twice_it_is_there_once(twin: Twin) -> None:
 
 def test_tags_that_say_otherwise_now_go_and_the_desks_own_stay(helpdesk_twin: Twin) -> None:
     ticket = helpdesk_twin.customer_writes("Doppelt abgebucht")
-    own = {"vip", "category", "category-a__b"}
+    own = {"vip", "category", "category__hardware", "priority__vip"}
     write(helpdesk_twin, ticket)
     ticket.tags |= own
     labels = {"category": "returns", "type": "problem", "priority": "low",
               "sentiment": "positive", "language": ""}  # fmt: skip
 
-    write(helpdesk_twin, ticket, labels=labels, marker="[ticket-triage 18]")
+    earlier = {("category", "billing"), ("sentiment", "negative"), ("language", "de"),
+               ("priority", "high")}  # fmt: skip
+
+    write(helpdesk_twin, ticket, labels=labels, marker="[ticket-triage 18]", earlier=earlier)
 
     if helpdesk_twin.name not in WITHOUT_TAGS:
         priority = {"priority__low"} if helpdesk_twin.name == "gitlab" else set()
@@ -168,7 +171,9 @@ def test_a_colleagues_draft_in_zammad_stays_and_ours_is_a_note() -> None:
     assert not note.draft
 
 
-HOSTILE_REPLY = "<img src=x>\n/close\n@all [a](http://b) {html}\n Gruß an ana@example.org"
+HOSTILE_REPLY = (
+    "<img src=x>\n/close\n@all [a](http://b) {html} \\[c](http://d) #12\n Gruß an ana@example.org"
+)
 
 
 @pytest.mark.parametrize("public", [True, False])
@@ -184,8 +189,14 @@ def test_a_reply_is_text_where_html_is_meant(name: str, *, public: bool) -> None
     assert "&lt;img src=x&gt;<br>/close<br>" in ours(ticket)[0].body
 
 
-@pytest.mark.parametrize("name", ["gitlab", "jira"])
-def test_a_reply_is_text_where_markup_is_meant(name: str) -> None:
+MARKDOWN = r"\@all \[a](http://b) \{html} \\\[c](http://d) \#12"
+WIKI = r"@all \[a](http://b) \{html} &#92;\[c](http://d) #12"
+
+
+@pytest.mark.parametrize(
+    ("name", "said"), [("gitlab", MARKDOWN), ("chatwoot", MARKDOWN), ("jira", WIKI)]
+)
+def test_a_reply_is_text_where_markup_is_meant(name: str, said: str) -> None:
     twin = TWINS[name]()
     ticket = twin.customer_writes("Doppelt abgebucht")
 
@@ -193,7 +204,8 @@ def test_a_reply_is_text_where_markup_is_meant(name: str) -> None:
     write(twin, ticket, reply=HOSTILE_REPLY)
 
     [note] = ours(ticket)
-    assert "\n\\<img src=x>\n\\/close\n\\@all \\[a](http://b) \\{html}\n" in note.body
+    assert f"\n{said}\n" in note.body
+    assert name == "jira" or "\n\\<img src=x>\n\\/close\n" in note.body
     assert "ana@example.org" in note.body
 
 

@@ -79,7 +79,7 @@ def split(pair: str) -> tuple[str, str]:
 
 @dead.callback()
 def group() -> None:
-    """Tickets whose every try failed."""
+    """Tickets whose tries failed, or that the engine refused."""
 
 
 @dead.command("list")
@@ -87,7 +87,7 @@ def list_(
     limit: Annotated[int, typer.Option(min=1)] = 50,
     as_json: AsJson = False,
 ) -> None:
-    """List tickets whose every try failed, newest first."""
+    """List dead tickets, newest first."""
     with compose.one_transaction() as session:
         found = read.dead_letters(session, limit=limit)
     if as_json:

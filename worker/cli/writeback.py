@@ -36,8 +36,8 @@ def run(
     with opened(settings.database_url, pool_size=len(destinations) + 1) as sessions:
         compose.require_schema(sessions)
         if once:
-            for source, way in destinations.items():
-                one = WriteBack(sessions, source, way)
+            for source, to in destinations.items():
+                one = WriteBack(sessions, source, to)
                 while one.once() == 0:
                     pass
             return

@@ -6,6 +6,8 @@ from contextlib import contextmanager
 
 from worker.tickets.store import Claim
 
+LOOK_S = 0.2
+
 
 class Held:
     """What this process has claimed and not yet let go of. Safe to share."""
@@ -60,12 +62,17 @@ class Suspects:
         return not is_free
 
     @contextmanager
-    def turn(self, ticket_id: int) -> Iterator[None]:
-        """Wait for the turn and have it, in this thread."""
+    def turn(self, ticket_id: int, stopped: Callable[[], bool]) -> Iterator[bool]:
+        """Wait for the turn and have it, in this thread; False if it is over with taking turns."""
         self._waiting.add(ticket_id)
-        with self._turn:
-            self._waiting.discard(ticket_id)
-            yield
+        while not (is_ours := self._turn.acquire(timeout=LOOK_S)) and not stopped():
+            pass
+        self._waiting.discard(ticket_id)
+        try:
+            yield is_ours and not stopped()
+        finally:
+            if is_ours:
+                self._turn.release()
 
     def is_waiting(self, ticket_id: int) -> bool:
         return ticket_id in self._waiting

@@ -23,8 +23,8 @@ Result = TypeVar("Result")
 class Runtime:
     """`worker` is this process's name in claims; `lease_s` how long a claim lasts unrenewed.
 
-    `write_back` are the sources to which replies go back. `giving_up` is set when the process has
-    to end now: what is running is given back.
+    `write_back` are the sources to which replies go back. `draining` is set when nothing
+    is to be taken any more, `giving_up` when the process has to end now: what runs is given back.
     """
 
     sessions: Sessions
@@ -39,6 +39,7 @@ class Runtime:
     named_desks: Mapping[str, Desk] = field(default_factory=dict)
     desks: Desks = field(init=False)
     held: Held = field(default_factory=Held)
+    draining: threading.Event = field(default_factory=threading.Event)
     giving_up: threading.Event = field(default_factory=threading.Event)
 
     def __post_init__(self) -> None:

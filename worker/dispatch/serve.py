@@ -59,7 +59,7 @@ class Service:
         self._app, self._run, self._engine, self._plan = app, run, engine, plan
         self._worker: Any = None
         self._is_running, self._is_ready = False, False
-        self._draining, self._ended = threading.Event(), threading.Event()
+        self._ended = threading.Event()
         self._live_waits_too_long = False
 
     def serve(self) -> int:
@@ -94,7 +94,7 @@ class Service:
         self._is_running = True
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
-        if self._draining.is_set():
+        if self._run.draining.is_set():
             self._run.giving_up.set()
         else:
             self._stop(exit_code=0)
@@ -102,7 +102,7 @@ class Service:
     def _stop(self, *, exit_code: int) -> None:
         """Have Celery's loop end: nothing is taken any more, what runs is waited for."""
         celery_state.should_stop = exit_code
-        self._draining.set()
+        self._run.draining.set()
         threading.Thread(target=self._bound_the_drain, name="drain", daemon=True).start()
 
     def _bound_the_drain(self) -> None:
@@ -134,7 +134,7 @@ class Service:
                     if self._is_ready:
                         say_here()
                 self._steer()
-                if self._engine.has_failed and not self._draining.is_set():
+                if self._engine.has_failed and not self._run.draining.is_set():
                     self._stop(exit_code=1)
             except Exception:  # without its leases being renewed a worker must not go on
                 log.exception("tending_failed")
@@ -174,9 +174,9 @@ class Service:
     def _steer(self) -> None:
         """Consume what should be consumed now, and say so by the ready file."""
         is_alive = self._engine.is_alive()
-        self._say_ready(is_ready=self._is_running and is_alive and not self._draining.is_set())
+        self._say_ready(is_ready=self._is_running and is_alive and not self._run.draining.is_set())
         consumer = getattr(self._worker, "consumer", None)
-        if self._draining.is_set() or not self._is_running or consumer is None:
+        if self._run.draining.is_set() or not self._is_running or consumer is None:
             return
         for queue in self._plan.queues:
             is_wanted = is_alive and not (self._live_waits_too_long and queue in PATIENT_QUEUES)

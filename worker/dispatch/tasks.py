@@ -49,7 +49,7 @@ def triage_one(ticket_id: int, run: Runtime) -> None:
     """Triage one ticket, unless another worker already holds it or it is done.
 
     Raises:
-        Reject: the process ends before the ticket was claimed.
+        Reject: the process ends before the ticket was claimed, or before it is a suspect's turn.
         One of `worker.database.UNAVAILABLE`: the process ends and Postgres is away; the lease will
             run out.
     """
@@ -60,7 +60,9 @@ def triage_one(ticket_id: int, run: Runtime) -> None:
     elif run.suspects.must_wait(claim):
         ending = release(claim, "another suspect is in the engine")
         ending.count(run.in_postgres(ending.step))
-        with run.suspects.turn(ticket_id):
+        with run.suspects.turn(ticket_id, run.draining.is_set) as is_ours:
+            if not is_ours:
+                raise Reject(requeue=True)
             triage_one(ticket_id, run)
     else:
         triage_claimed(claim, run)

@@ -121,6 +121,7 @@ class WriteBack:
             sent=[signed(reply, MARKER.format(id_)) for id_, reply in job.auto]
             if self._to.public
             else (),
+            earlier=job.earlier,
         )
 
     def _end(

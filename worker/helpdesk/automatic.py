@@ -8,12 +8,14 @@ write, too ("Automatic reply stopped working", "メールが送信できませ�
 import re
 
 LIST_TAG = r"\s*(?:\[[^\]]{1,40}\]\s*)?"
-BY_A_PROGRAM = r"\s*(?:$|[:：(（【\[]|[-–—]\s|(?:re|aw)\s?:|\b(?:until|till|bis|jusqu)\b)"
+BY_A_PROGRAM = (
+    r"\s*(?:$|[:：(（【\[]|[-–—]\s|(?:re|aw)\s?:|\b(?:until|till|from|bis|ab|vom|jusqu|du)\b)"
+)
 """What follows in a program's subject: nothing, what it answers, or how long nobody is there."""
 AUTOMATIC_SUBJECT = re.compile(
     LIST_TAG + r"(?:auto\s?[:：]\s*)?(?:"
     r"auto(?:matic|mated)?[- ]?(?:reply|response|answer)|"
-    r"(?:i am |i'm )?(?:currently )?out of (?:the )?office(?: auto-?reply)?|"
+    r"(?:i am |i'm )?(?:currently )?(?:out of (?:the )?office(?: auto-?reply)?|on vacation)|"
     r"automatische (?:antwort|rückantwort)|abwesenheits(?:notiz|nachricht|assistent)|"
     r"(?:ich bin )?(?:derzeit |zurzeit )?(?:abwesend|nicht im büro|außer haus)|"
     r"réponse automatique|(?:message d['’])?absence du bureau|message d['’]absence|"
@@ -26,7 +28,7 @@ AUTOMATIC_SUBJECT = re.compile(
 BOUNCE_SUBJECT = re.compile(
     LIST_TAG + r"(?:"
     r"undelivered mail returned to sender|delivery status notification\b|failure notice\s*$|"
-    r"(?:mail )?delivery (?:failure|has failed|failed)\s*(?:$|[:：(])|"
+    r"(?:mail )?delivery (?:failure|failed|has failed(?: to these recipients.*)?)\s*(?:$|\()|"
     r"mail delivery failed\b|returned mail\s*(?:$|:)|"
     r"(?:message|mail) (?:not delivered|undeliverable)\s*(?:$|[:：])|"
     r"delivery failure notification\b|e-?mail-?zustellung fehlgeschlagen|"
@@ -37,7 +39,8 @@ BOUNCE_SUBJECT = re.compile(
     re.IGNORECASE,
 )
 BOUNCE_BEFORE_SUBJECT = re.compile(
-    LIST_TAG + r"(?:undeliver(?:ed|able)|unzustellbar|nicht zugestellt|zustellung fehlgeschlagen|"
+    LIST_TAG + r"(?:undeliver(?:ed|able)|(?:mail )?delivery (?:failure|failed|has failed)|"
+    r"unzustellbar|nicht zugestellt|zustellung fehlgeschlagen|"
     r"non remis|non distribuable|配信不能|配信できません|(?:无法|無法)(?:投递|投遞|送达|送達|傳遞)"
     r"|未送达)"
     r"\s*[:：]",
@@ -58,6 +61,7 @@ def why_automatic(subject: str, requester: str | None) -> str | None:
     if requester and MACHINES.match(requester):
         return "a machine's mail"
     begins = subject[:300]
-    if BOUNCE_SUBJECT.match(begins) or (not requester and BOUNCE_BEFORE_SUBJECT.match(begins)):
+    is_known = requester is not None and "@" in requester  # others are the ids of anybody
+    if BOUNCE_SUBJECT.match(begins) or (not is_known and BOUNCE_BEFORE_SUBJECT.match(begins)):
         return "a bounce"
     return "an automatic reply" if AUTOMATIC_SUBJECT.match(begins) else None

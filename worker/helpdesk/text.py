@@ -63,15 +63,21 @@ HISTORY = re.compile(
     re.VERBOSE | re.IGNORECASE,
 )
 HEADER = re.compile(r"(from|von|de|差出人|发件人|發件人|寄件者|送信者)\s?[:：].+", re.IGNORECASE)
-SUBJECT = r"(?:subject|betreff|objet|件名|主题|主題|主旨)\s?[:：]"
+OF_A_MAIL = (
+    r"(?:subject|betreff|objet|件名|主题|主題|主旨"
+    r"|sent|gesendet|envoyé|送信日時|发送时间|發送時間)\s?[:：]"
+)
 HEADER_NEXT = re.compile(
-    r"(?:(?:sent|date|to|gesendet|datum|an|envoyé|date|à|送信日時|日時|宛先|日期|发送时间|發送時間|收件人)\s?[:：]"
-    rf"|{SUBJECT}).+",
+    rf"(?:{OF_A_MAIL}|(?:date|to|datum|an|date|à|日時|宛先|日期|收件人"
+    r"|b?cc|kopie|抄送|副本|reply-to|antwort an"
+    r"|importance|priorität|wichtigkeit|priorité|重要度"
+    r"|attachments|anlagen|pièces jointes|添付ファイル|附件)"
+    r"\s?[:：]).+",
     re.IGNORECASE,
 )
-OF_A_MAIL = re.compile(rf"@|^{SUBJECT}", re.IGNORECASE | re.MULTILINE)
+MAILS = re.compile(rf"@|^{OF_A_MAIL}", re.IGNORECASE | re.MULTILINE)
 """In the header of a mail; "From: Paris, To: Lyon" are a customer's own words."""
-HEADER_LINES = 6
+HEADER_LINES = 8
 SIGNATURE = re.compile(
     r"--\s?|(sent from my|von meinem .{2,40} gesendet|gesendet von|envoyé de mon|get outlook for"
     r"|télécharger outlook pour)\b.*"
@@ -90,12 +96,14 @@ LEGAL = re.compile(
 """Notices that companies put below every mail."""
 DIVIDER = re.compile(r"[-=_─━＝ー*＊~〜#＃]{10,}")
 CONTACT = re.compile(
-    r"@|https?:|www\.|〒|\+\d\d|\b(?:tel|tél|telefon|phone|fax|mobile?|portable)\b|電話|电话|手机",
+    r"@|https?:|www\.|〒|\+\d\d|\b\d{2,4}-\d{2,4}-\d{4}\b|電話|电话|手机|邮箱"
+    r"|\b(?:tel|tél|telefon|phone|fax|mobile?|portable)\b",
     re.IGNORECASE,
 )
 BLOCK_LINES, BLOCK_CHARS, BLOCK_SHARE = 10, 80, 3
 """What stands below a dividing line is a signature if it is like a visiting card: a few short lines
-that say how to reach somebody, and not most of the mail (so many times what is above them).
+that say how to reach somebody, in two of them, or else not most of the mail (so many times what is
+above them).
 """
 
 
@@ -133,10 +141,10 @@ def quoted(html: str) -> str:
 
 def plain(text: str) -> str:
     """Unicode NFC, line ends as `\\n`, no control or format characters, no trailing blanks."""
-    text = TOO_MANY_MARKS.sub(r"\1", text)
-    text = unicodedata.normalize("NFC", text.replace("\r\n", "\n").replace("\r", "\n"))
-    kept = "".join(char for char in text if char in "\n\t" or unicodedata.category(char) not in OUT)
-    lines = [line.rstrip() for line in kept.replace("\t", " ").split("\n")]
+    text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\t", " ")
+    kept = "".join(char for char in text if char == "\n" or unicodedata.category(char) not in OUT)
+    normal = unicodedata.normalize("NFC", TOO_MANY_MARKS.sub(r"\1", kept))
+    lines = [line.rstrip() for line in normal.split("\n")]
     return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip()
 
 
@@ -166,8 +174,13 @@ def as_html(text: str) -> str:
 
 
 def as_markdown(text: str) -> str:
-    """Plain text as Markdown or Jira's markup: no link, picture, tag, mention or command in it."""
-    return re.sub(r"(?m)(^[^\S\n]*)(?=/)|(?=[\[<!{])|(?<!\w)(?=@)", r"\1\\", text)
+    """Plain text as Markdown: no link, picture, tag, mention, reference or command in it."""
+    return re.sub(r"(?m)(?=[\\\[<!{])|(^[^\S\n]*)(?=/)|(?<!\w)(?=[@#~%&$]\w)", r"\1\\", text)
+
+
+def as_wiki(text: str) -> str:
+    """The same in Jira's markup, where two backslashes break a line."""
+    return re.sub(r"[\[{!]", r"\\\g<0>", text.replace("\\", "&#92;"))
 
 
 def as_text(html: str, config: ParserConfig) -> str:
@@ -242,7 +255,7 @@ def is_history(line: str, following: list[str]) -> bool:
     if not HEADER.fullmatch(header[0]):
         return False
     fields = [header[0], *takewhile(HEADER_NEXT.fullmatch, header[1:])]
-    return len(fields) > 1 and bool(OF_A_MAIL.search("\n".join(fields)))
+    return len(fields) > 1 and bool(MAILS.search("\n".join(fields)))
 
 
 def is_divider(line: str) -> bool:
@@ -250,9 +263,8 @@ def is_divider(line: str) -> bool:
 
 
 def is_visiting_card(lines: list[str], *, below: list[str]) -> bool:
-    return (
-        0 < len(lines) <= BLOCK_LINES
-        and all(len(line) <= BLOCK_CHARS for line in lines)
-        and any(map(CONTACT.search, lines))
-        and sum(map(len, lines)) <= BLOCK_SHARE * sum(map(len, below))
-    )
+    if not 0 < len(lines) <= BLOCK_LINES or any(len(line) > BLOCK_CHARS for line in lines):
+        return False
+    contacts = sum(1 for line in lines if CONTACT.search(line))
+    is_short = sum(map(len, lines)) <= BLOCK_SHARE * sum(map(len, below))
+    return contacts > 1 or (contacts == 1 and is_short)

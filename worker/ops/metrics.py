@@ -46,7 +46,7 @@ GAUGES = {
         "select source, silent_s from ops_sources_v1",
     ),
     "triage_dead_tickets": (
-        "Tickets whose every try failed and that nobody has run again or discarded.",
+        "Tickets whose tries failed or were refused and that nobody has run again or discarded.",
         "source",
         "select source, tickets from ops_dead_v1",
     ),

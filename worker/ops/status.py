@@ -50,7 +50,7 @@ def problems(found: Mapping[str, Any]) -> Iterator[str]:
             hours = source["silent_s"] / 3600
             yield f"{source['source']} has sent nothing for {hours:,.0f} h: is its webhook on?"
     if dead := sum(source["tickets"] for source in found["dead"]):
-        yield f"{dead:,} tickets are dead, each try on them failed: see `triage dead list`"
+        yield f"{dead:,} tickets are dead, the tries on them failed: see `triage dead list`"
     yield from problems_of_write_back(found)
 
 

@@ -80,7 +80,7 @@ def corrections_of(session: Session, ticket_ids: Sequence[int]) -> dict[int, lis
 
 
 def dead_letters(session: Session, *, limit: int | None = None) -> list[dict[str, Any]]:
-    """Tickets whose every try failed, newest first, as `reports` gives them."""
+    """Dead tickets, newest first, as `reports` gives them."""
     return reports(session, dead_ids(session, limit=limit))
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from schemas.reply import REPLY_CHARS, SUMMARY_CHARS, Reply
-from worker.triage.language import LanguageDetector, same_language
+from worker.triage.language import LETTERS_IN_ONE_IDEOGRAPH, LanguageDetector, same_language
 from worker.triage.promises import promises
 from worker.triage.prose import HOST, LINK, MAIL, in_one_width
 
@@ -38,12 +38,18 @@ class Subject:
 
 Check = Callable[[Subject], Iterator[str]]
 
-JUDGEABLE_LETTERS, LETTERS_OF_AN_IDEOGRAPH = 20, 3
+JUDGEABLE_LETTERS = 20
 """Shorter replies say too little to tell their language; 您好 says as much as six letters."""
 IDEOGRAPH = re.compile("[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
-ADDRESS = re.compile(rf"{LINK}|{MAIL}|{HOST}|\+\d[\d\s/-]{{6,}}\d")
+ADDRESS = re.compile(rf"{LINK}|{MAIL}|{HOST}|\+\d(?:[\d/-]|[^\S\n]){{6,}}\d")
 SCHEME = re.compile(r"^(?:[a-z]+://)?(?:www\.)?")
-NUMBER = re.compile(r"[A-Za-z#_-]*\d(?:[\d\s./-]?\d){3,}|(?<![\d.,:/-])\d{3}(?![\d.,:/-]*\d)")
+NUMBER = re.compile(r"[A-Za-z#_-]*\d(?:[\d\s./-]?\d){3,}")
+SHORT_NUMBER = re.compile(
+    r"(?:bestell|auftrag|rechnung|kunden|vorgang|order|invoice|case|customer|booking|ticket|commande|facture"
+    r"|dossier|client|注文|請求書|お客様番号|订单|訂單|发票|發票|客户|客戶)\w{0,20}\W{1,4}(?:n[ro°º]\W{1,2}|号码?|番号)?(\d{3})(?!\d)",
+    re.IGNORECASE,
+)
+"""Three digits that are some number of the customer's; "Microsoft 365" and 500 GB are none."""
 WRITTEN = re.compile(r"\d(?:[\s./-]{0,3}\d)*")
 """What may be one number of a ticket, however it is divided."""
 PLACEHOLDER = re.compile(
@@ -93,16 +99,16 @@ def entities_stand_in_the_ticket(subject: Subject) -> Iterator[str]:
 
 
 def no_invented_address(subject: Subject) -> Iterator[str]:
-    known = {as_known(found) for found in ADDRESS.findall(subject.ticket)}
-    known |= {re.split("[/?#]", one)[0].rpartition("@")[2] for one in known}
+    known = [as_known(found) for found in ADDRESS.findall(subject.ticket)]
     for address in ADDRESS.findall(subject.reply.reply):
-        if as_known(address) not in known:
+        if not any(is_part(as_known(address), one) for one in known):
             yield f"{address!r} is not in the ticket"
 
 
 def no_invented_number(subject: Subject) -> Iterator[str]:
     ticket = [digits(found) for found in WRITTEN.findall(in_one_width(subject.ticket))]
-    for number in NUMBER.findall(ADDRESS.sub(" ", subject.reply.reply)):
+    reply = ADDRESS.sub(" ", subject.reply.reply)
+    for number in (*NUMBER.findall(reply), *SHORT_NUMBER.findall(reply)):
         if not any(digits(number) in written for written in ticket):
             yield f"{number!r} is not in the ticket"
 
@@ -159,7 +165,7 @@ def findings(subject: Subject) -> tuple[Finding, ...]:
 def is_judgeable(reply: str) -> bool:
     """Whether a reply is long enough to tell its language."""
     ideographs = len(IDEOGRAPH.findall(reply))
-    return len(reply) + (LETTERS_OF_AN_IDEOGRAPH - 1) * ideographs >= JUDGEABLE_LETTERS
+    return len(reply) + (LETTERS_IN_ONE_IDEOGRAPH - 1) * ideographs >= JUDGEABLE_LETTERS
 
 
 def as_known(address: str) -> str:
@@ -167,6 +173,15 @@ def as_known(address: str) -> str:
     if address.startswith("+"):
         return digits(address)
     return SCHEME.sub("", in_one_width(address).casefold()).rstrip("/")
+
+
+def is_part(address: str, known: str) -> bool:
+    """Whether it is a known address, its host, a folder above it, or the number it begins with."""
+    if address.isdecimal():
+        return known.startswith(address)
+    return address in (known, known.rpartition("@")[2]) or known.startswith(
+        (f"{address}/", f"{address}?", f"{address}#")
+    )
 
 
 def digits(text: str) -> str:

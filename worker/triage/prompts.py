@@ -14,7 +14,7 @@ from worker.engine.contract import Prompt
 from worker.triage.language import NAMES, name_of
 
 DIRECTORY = Path(__file__).with_name("prompts")
-MARK = re.compile(r"[<＜](?=\s*[/／]?\s*ticket)", re.IGNORECASE)
+MARK = re.compile(r"[<＜](?=\s*(?:[/／]\s*)?ticket)", re.IGNORECASE)
 FAULT_CHARS = 200
 """What a finding quotes is the model's own writing, and that may quote a hostile ticket."""
 

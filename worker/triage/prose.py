@@ -12,16 +12,17 @@ LINK = (
 MAIL = rf"(?<![{SPACED}_.+-])[{SPACED}_.+-]++@[{SPACED}-]+(?:\.[{SPACED}-]+)+"
 """A full stop, a comma or a bracket behind them is not part of them."""
 TLDS = (
-    "com|net|org|info|biz|io|app|dev|shop|store|online|site|xyz|top|club|link|ai|co|me|eu|de|at|ch|li|lu"
-    "|fr|be|ca|jp|cn|tw|hk|mo|sg|uk|ie|us|au|nz|it|es|pt|nl|dk|se|no|fi|pl|cz|ru|in|test|example"
+    "com|net|org|info|biz|shop|store|online|site|xyz|top|club|link|eu|de|at|ch|li|lu|fr|ca|jp|cn|tw|hk|mo|sg"
+    "|uk|ie|au|nz|pt|nl|dk|pl|cz|ru|test|example"
 )
+OF_PRODUCTS = "io|app|ai|dev|co"
+"""Also the end of names such as Socket.io and Mail.app."""
 HOST = (
-    rf"(?<![{SPACED}@._/-])(?:[A-Za-z0-9-]{{2,63}}\.)+"
-    rf"(?:(?:{TLDS}|{TLDS.upper()})(?![{SPACED}-])(?:/[{SPACED}._~/?#&=%+-]*[{SPACED}/#&=_~%+-]|/)?"
-    rf"|[a-z]{{2,}}/[{SPACED}._~/?#&=%+-]*[{SPACED}/#&=_~%+-])"
+    rf"(?<![{SPACED}@._/-])(?:(?:[A-Za-z0-9-]{{2,63}}\.)+(?:{TLDS})|(?:[a-z0-9-]{{2,63}}\.)+(?:{OF_PRODUCTS}))"
+    rf"(?![{SPACED}-])(?:/[{SPACED}._~/?#&=%+-]*[{SPACED}/#&=_~%+-]|/)?"
 )
-"""A host without a scheme, which mail programs make a link of all the same; in "erledigt.Bitte" the
-blank is missing.
+"""A host without a scheme, which mail programs make a link of all the same. In "erledigt.Bitte" a
+blank is missing; words such as `it` and `me` are therefore no ends of hosts here.
 """
 CODE_BLOCK = re.compile(r"```.*?(?:```|\Z)", re.DOTALL)
 INLINE = re.compile(

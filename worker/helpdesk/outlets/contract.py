@@ -13,13 +13,6 @@ MARKER = "[ticket-triage {}]"
 """Stands at the end of every text of ours, with the id of the reply."""
 
 
-def outdated(there: Iterable[str], ours: Collection[str]) -> list[str]:
-    """Of the tags that are there, those of ours that now say otherwise."""
-    scheme = {tag.partition("__")[0] for tag in ours}
-    return sorted({tag for tag in there if "__" in tag and tag.partition("__")[0] in scheme}
-                  - {*ours})  # fmt: skip
-
-
 def signed(reply: str, marker: str) -> str:
     return f"{reply}\n\n{marker}"
 
@@ -31,7 +24,7 @@ class Draft:
     `labels` are category, type, priority, sentiment and language; `fields` says which of them go
     into which custom field. `note` is the draft with summary and labels, for people to read;
     `reply` the bare reply. `sent` are the texts that we may have posted in public to this
-    conversation before.
+    conversation before, `earlier` the labels that we may have given it.
     """
 
     external_id: str
@@ -42,6 +35,7 @@ class Draft:
     fields: Mapping[str, str] = field(default_factory=dict)
     public: bool = False
     sent: Collection[str] = ()
+    earlier: Collection[tuple[str, str]] = ()
 
     @property
     def tags(self) -> list[str]:
@@ -51,9 +45,21 @@ class Draft:
     def tags_of(self, *names: str) -> list[str]:
         return [f"{name}__{self.labels[name]}" for name in names if self.labels[name]]
 
+    def outdated(self, there: Iterable[str], *names: str) -> list[str]:
+        """Of the tags that are there, those that an earlier reply of ours gave and that say
+        otherwise now: of `names`, else of what is a tag everywhere.
+        """
+        names = names or TAGGED
+        given = {f"{name}__{value}" for name, value in self.earlier if name in names}
+        now = self.tags_of(*names)
+        said = {tag.partition("__")[0] for tag in now}
+        return sorted(
+            tag for tag in given.intersection(there) - {*now} if tag.partition("__")[0] in said
+        )
+
     def all_tags(self, there: Iterable[str]) -> list[str]:
         """Ours in place of our earlier ones, beside those that are not ours."""
-        return sorted({*there, *self.tags} - {*outdated(there, self.tags)})
+        return sorted({*there, *self.tags} - {*self.outdated(there)})
 
     @property
     def note(self) -> str:

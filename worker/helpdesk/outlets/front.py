@@ -11,7 +11,7 @@ from typing import Any
 from worker.helpdesk import text
 from worker.helpdesk.front import INBOUND
 from worker.helpdesk.outlets.api import Api, answers, marked
-from worker.helpdesk.outlets.contract import Draft, Remote, outdated
+from worker.helpdesk.outlets.contract import Draft, Remote
 
 
 class FrontOutlet:
@@ -44,7 +44,7 @@ class FrontOutlet:
         ids = [known.get(name) or self._api.post("/tags", {"name": name})["id"]
                for name in draft.tags]  # fmt: skip
         there = {one["name"]: one["id"] for one in self._api.get(path)["tags"]}
-        if old := [there[name] for name in outdated(there, draft.tags)]:
+        if old := [there[name] for name in draft.outdated(there)]:
             self._api.request("DELETE", f"{path}/tags", json={"tag_ids": old})
         self._api.post(f"{path}/tags", {"tag_ids": ids})
         if fields := draft.custom_fields():

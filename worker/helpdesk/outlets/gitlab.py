@@ -10,7 +10,7 @@ from typing import Any
 
 from worker.helpdesk import text
 from worker.helpdesk.outlets.api import Api, answers, marked
-from worker.helpdesk.outlets.contract import TAGGED, Draft, Remote, outdated
+from worker.helpdesk.outlets.contract import TAGGED, Draft, Remote
 
 
 class GitLabOutlet:
@@ -46,7 +46,7 @@ class GitLabOutlet:
         path = self._path(draft.external_id)
         labels = draft.tags_of(*TAGGED, "priority")
         change = {"add_labels": ",".join(labels)}
-        if old := outdated(remote.tags, labels):
+        if old := draft.outdated(remote.tags, *TAGGED, "priority"):
             change["remove_labels"] = ",".join(old)
         self._api.put(path, change)
         body = text.as_markdown(draft.signed_reply if draft.public else draft.note)

@@ -9,7 +9,7 @@ from typing import Any
 from worker.helpdesk import text
 from worker.helpdesk.intercom import CREATED, PEOPLE
 from worker.helpdesk.outlets.api import Api, answers, marked
-from worker.helpdesk.outlets.contract import Draft, Remote, outdated
+from worker.helpdesk.outlets.contract import Draft, Remote
 
 
 class IntercomOutlet:
@@ -41,7 +41,7 @@ class IntercomOutlet:
     def write(self, draft: Draft, remote: Remote) -> str:
         path, there = f"/conversations/{draft.external_id}", remote.more["tags"]
         admin = {"admin_id": self._admin}
-        for name in outdated(there, draft.tags):
+        for name in draft.outdated(there):
             self._api.request("DELETE", f"{path}/tags/{there[name]}", json=admin)
         for name in draft.tags:
             tag = self._api.post("/tags", {"name": name})

@@ -10,7 +10,7 @@ from worker.helpdesk import text
 from worker.helpdesk.adf import in_document
 from worker.helpdesk.jira import CREATED
 from worker.helpdesk.outlets.api import Api, answers
-from worker.helpdesk.outlets.contract import Draft, Remote, outdated
+from worker.helpdesk.outlets.contract import Draft, Remote
 
 SEARCH = "/rest/api/2/search/jql"
 OPTION = ":option"
@@ -42,7 +42,7 @@ class JiraOutlet:
                     str(one["id"])
                     for one in comments
                     if draft.marker in in_document(one["body"])
-                    and one["author"]["accountId"] != reporter
+                    and not (one["public"] and one["author"]["accountId"] == reporter)
                 ),
                 None,
             ),
@@ -56,7 +56,7 @@ class JiraOutlet:
             {
                 "update": {
                     "labels": [
-                        *({"remove": tag} for tag in outdated(remote.tags, draft.tags)),
+                        *({"remove": tag} for tag in draft.outdated(remote.tags)),
                         *({"add": tag} for tag in draft.tags),
                     ]
                 },
@@ -66,7 +66,7 @@ class JiraOutlet:
         if remote.ours:
             return remote.ours
         comment = {
-            "body": text.as_markdown(draft.signed_reply if draft.public else draft.note),
+            "body": text.as_wiki(draft.signed_reply if draft.public else draft.note),
             "public": draft.public,
         }
         path = f"/rest/servicedeskapi/request/{draft.external_id}/comment"

@@ -10,7 +10,7 @@ from typing import Any
 
 from worker.helpdesk import text
 from worker.helpdesk.outlets.api import Api, answers, marked
-from worker.helpdesk.outlets.contract import MARKER, Draft, Remote, outdated
+from worker.helpdesk.outlets.contract import MARKER, Draft, Remote
 
 OURS = MARKER.partition("{")[0]
 PRIORITY = {"low": "1 low", "medium": "2 normal", "high": "3 high", "urgent": "3 high"}
@@ -44,7 +44,7 @@ class ZammadOutlet:
     def write(self, draft: Draft, remote: Remote) -> str:
         ticket = draft.external_id
         of_ticket = {"object": "Ticket", "o_id": ticket}
-        for tag in outdated(remote.tags, draft.tags):
+        for tag in draft.outdated(remote.tags):
             self._api.request("DELETE", "/api/v1/tags/remove", json={**of_ticket, "item": tag})
         for tag in draft.tags:
             self._api.post("/api/v1/tags/add", {**of_ticket, "item": tag})

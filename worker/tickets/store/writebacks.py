@@ -27,7 +27,8 @@ class Job:
     or its text was erased, `is_last` until the customer has written more. The message was
     `written_at`, by the helpdesk's clock, if that told; it `came_at`, by ours. `disposition` says
     whether a person has to look at the reply. `auto` are the replies of the whole conversation
-    that nobody had to look at, each with its id. `overtaken_by` are the labels of a newer message
+    that nobody had to look at, each with its id; `earlier` the labels of all its replies, by name
+    and value, people's words for them too. `overtaken_by` are the labels of a newer message
     of the conversation whose reply is over there already.
     """
 
@@ -46,6 +47,7 @@ class Job:
     disposition: str
     overtaken_by: Mapping[str, str] | None
     auto: Sequence[tuple[int, str]]
+    earlier: Collection[tuple[str, str]]
 
 
 def order_write_back(session: Session, ticket_id: int, reply_id: int) -> None:
@@ -135,6 +137,7 @@ def job_of(session: Session, row: Writeback) -> Job:
         disposition=reply.disposition,
         overtaken_by=newer_labels(session, ticket),
         auto=auto_replies(session, ticket),
+        earlier=earlier_labels(session, ticket),
     )
 
 
@@ -152,6 +155,22 @@ def said_of(session: Session, ticket: Ticket, reply: Reply) -> dict[str, str]:
 
 def labels_of(ticket: Ticket, said: Mapping[str, str]) -> dict[str, str]:
     return {**{name: said[name] for name in LABELS}, "language": ticket.language or ""}
+
+
+def earlier_labels(session: Session, ticket: Ticket) -> set[tuple[str, str]]:
+    conversation = (Ticket.source == ticket.source, Ticket.external_id == ticket.external_id)
+    columns = [Ticket.language, *(getattr(Reply, name) for name in LABELS)]
+    names = ("language", *LABELS)
+    replies = session.execute(
+        select(*columns).join(Reply, Reply.ticket_id == Ticket.id).where(*conversation)
+    )
+    said = session.execute(
+        select(Correction.field, Correction.value)
+        .join(Ticket, Ticket.id == Correction.ticket_id)
+        .where(*conversation, Correction.field.in_(LABELS))
+    )
+    found = {pair for row in replies for pair in zip(names, row, strict=True) if pair[1]}
+    return found | {(field, value) for field, value in said}
 
 
 def newer_labels(session: Session, ticket: Ticket) -> dict[str, str] | None:
