@@ -42,7 +42,7 @@ def test_a_worker_whose_leases_cannot_be_renewed_ends(
     service._ended.set()
 
     assert celery_state.should_stop == 1
-    assert service._draining.is_set()
+    assert service._run.draining.is_set()
 
 
 @pytest.fixture
