@@ -23,7 +23,7 @@ from typer.testing import Result
 from tests.conftest import REPOSITORY
 from tests.integration.test_gateway import LIMIT, SECRET, Desk
 from worker import metrics
-from worker.cli import compose
+from worker.cli import process
 from worker.database import Sessions, opened, transaction
 from worker.dispatch import outcomes, tasks
 from worker.dispatch.publish import Publisher
@@ -397,7 +397,7 @@ def test_a_service_without_a_port_shows_in_each_round_that_it_is_alive(
 
     monkeypatch.setenv("TRIAGE_ALIVE_FILE", str(alive))
     monkeypatch.setenv("TRIAGE_WRITEBACK_METRICS_PORT", "0")
-    monkeypatch.setattr(compose, "until_signalled", lambda: ends_after_two_rounds)
+    monkeypatch.setattr(process, "until_signalled", lambda: ends_after_two_rounds)
 
     done = triage(*command)
 

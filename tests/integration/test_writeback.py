@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from tests.replies import GERMAN_BODY, written
 from worker import helpdesk, metrics
-from worker.cli import compose
+from worker.cli import compose, process
 from worker.cli.main import app
 from worker.database import Sessions, transaction
 from worker.dispatch.runtime import Runtime
@@ -614,7 +614,7 @@ def test_a_helpdesk_that_is_away_for_a_while_does_not_end_reconciling(
         was_down, twin.down = twin.down, False
         return not was_down
 
-    monkeypatch.setattr(compose, "until_signalled", lambda: come_back)
+    monkeypatch.setattr(process, "until_signalled", lambda: come_back)
 
     done = cli("reconcile", "zendesk", "--every", "15m", "--json")
 
