@@ -399,11 +399,17 @@ def test_a_person_is_erased_everywhere_counts_stay_and_there_is_a_receipt(
 ) -> None:
     body = "Ich heiße Kunigunde, die Rechnung RE-2026-0412 wurde doppelt abgebucht."
     reply = "Guten Tag Kunigunde, wir prüfen das für Sie und melden uns. [Name]"
-    of_her = receive("1", body=body, requester="Kunigunde@Example.org")
+    of_her = receive("1", body=body, requester="Kunigunde@Example.org", subject="Von Kunigunde",
+                     cut="> Kunigunde schrieb")  # fmt: skip
     of_another = receive("2", requester="other@example.org")
-    for ticket_id in (of_her, of_another):
-        triage_one(ticket_id, runtime(ScriptedEngine(lambda _: written(reply=reply))))
-    triage("correct", of_her, "category=returns", "summary=Kunigunde paid twice", "--by", "Ana",
+    named = written(
+        reply=reply,
+        summary="Kunigunde paid twice",
+        entities=[{"kind": "order", "value": "Kunigunde"}],
+    )
+    for ticket_id, answer in ((of_her, named), (of_another, written(reply=reply))):
+        triage_one(ticket_id, runtime(ScriptedEngine(lambda _, answer=answer: answer)))
+    triage("correct", of_her, "category=returns", "summary=Kunigunde pays twice", "--by", "Ana",
            "--note", "Kunigunde called")  # fmt: skip
     with transaction(sessions) as session:
         session.execute(text(

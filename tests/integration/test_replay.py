@@ -261,6 +261,21 @@ def test_promotion_leaves_what_people_or_the_helpdesk_did_since_and_says_which(
     assert promoted == [4]
 
 
+def test_what_has_a_newer_result_is_not_brought_back(
+    sessions: Sessions, triage: Triage, replied: int, working: Working
+) -> None:
+    with working():
+        triage("replay", "run", "--by", "Ana")
+        triage("replay", "promote", 1, "--all", "--by", "Ben")
+        triage("replay", "run", "--by", "Ana")
+        triage("replay", "promote", 2, "--all", "--by", "Ben")
+
+    undone = triage("replay", "undo", 1, "--all", "--by", "Cem")
+
+    assert f"Ticket {replied} was left as it is: it has a newer result." in undone.stdout
+    assert shown(sessions, replied)["category"] == "returns"
+
+
 def ids_file(*ids: int) -> Path:
     path = Path("ids.txt")
     path.write_text("\n".join(map(str, ids)))

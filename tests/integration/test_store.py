@@ -14,9 +14,10 @@ from schemas.ticket import IncomingTicket, not_a_message
 from tests.replies import GERMAN_SUBJECT
 from worker.database import Sessions, transaction
 from worker.tickets import store
-from worker.tickets.rows import Attempt, Delivery, Ticket
+from worker.tickets.rows import Attempt, Delivery, Finding, Ticket
 from worker.tickets.states import MOVES, Outcome, Queue, State
 from worker.tickets.store import Claim, Received, Result, RetryPolicy
+from worker.tickets.store.newer import has_newer_message
 
 REPLIED = Result(Outcome.REPLIED, None, {"language": "de"})
 CRASHED = Result(Outcome.CRASHED, "the engine died")
@@ -224,7 +225,10 @@ ENDS: dict[str, Callable[[Session, Claim], State | None]] = {
 def test_an_end_repeated_because_its_answer_was_lost_is_the_same_end(
     sessions: Sessions, receive: Receive, end: Callable[[Session, Claim], State | None]
 ) -> None:
-    claim = take(sessions, receive())
+    ticket_id = receive()
+    with transaction(sessions) as session:
+        session.execute(text("update tickets set announced_at = now()"))
+    claim = take(sessions, ticket_id)
     states = []
     for _ in range(2):
         with transaction(sessions) as session:
@@ -233,7 +237,79 @@ def test_an_end_repeated_because_its_answer_was_lost_is_the_same_end(
     row = ticket(sessions, claim.ticket_id)
     assert states == [State.RECEIVED, State.RECEIVED]
     assert row.failures + row.crashes + row.repairs <= 1
+    assert row.announced_at is None
     assert len(attempts(sessions, claim.ticket_id)) == 1
+
+
+def test_a_ticket_that_is_released_still_shows_the_attempt_before(
+    sessions: Sessions, receive: Receive
+) -> None:
+    first = take(sessions, receive())
+    with transaction(sessions) as session:
+        store.crashed(session, first, CRASHED, POLICY)
+    second = take(sessions, first.ticket_id)
+
+    with transaction(sessions) as session:
+        store.release(session, second, "the worker stops")
+
+    assert ticket(sessions, first.ticket_id).attempt_id == first.attempt_id
+
+
+def test_what_a_dead_worker_held_is_announced_again(sessions: Sessions, receive: Receive) -> None:
+    ticket_id = receive()
+    with transaction(sessions) as session:
+        session.execute(text("update tickets set announced_at = now()"))
+    take(sessions, ticket_id, lease_s=-1)
+
+    with transaction(sessions) as session:
+        store.free_expired(session, max_crashes=5)
+
+    assert ticket(sessions, ticket_id).announced_at is None
+
+
+def test_what_the_checks_found_in_a_late_result_is_not_kept(
+    sessions: Sessions, receive: Receive
+) -> None:
+    claim = take(sessions, receive(), lease_s=-1)
+    with transaction(sessions) as session:
+        store.free_expired(session, max_crashes=5)
+        store.record(session, claim, replace(REPLIED, findings=[("no_placeholder", "[Name]")]))
+
+    with transaction(sessions) as session:
+        assert session.scalars(select(Finding)).all() == []
+
+
+def test_the_pause_grows_with_each_failure_and_is_drawn_anew(
+    sessions: Sessions, receive: Receive
+) -> None:
+    policy = RetryPolicy(1, max_attempts=99, max_crashes=9, base_s=1, cap_s=1e6)
+    pauses: dict[int, set[float]] = {}
+    for failures in (0, 10):
+        pauses[failures] = set()
+        for number in range(12):
+            claim = take(sessions, receive(f"{failures}-{number}"))
+            with transaction(sessions) as session:
+                session.execute(text("update tickets set failures = :n where id = :id"),
+                                {"n": failures, "id": claim.ticket_id})  # fmt: skip
+                store.give_back(session, claim, FAILED, policy)
+            row = ticket(sessions, claim.ticket_id)
+            pauses[failures].add((row.not_before - row.updated_at).total_seconds())
+
+    assert max(pauses[0]) <= 1
+    assert 2 < max(pauses[10]) <= 1024
+    assert len(pauses[10]) == 12
+
+
+def test_a_message_of_another_desk_is_no_newer_one(sessions: Sessions, receive: Receive) -> None:
+    first = receive("1", source="zendesk/acme")
+    receive("1", source="zendesk/beta", body="Another customer's.")
+
+    with transaction(sessions) as session:
+        alone = select(has_newer_message()).where(Ticket.id == first)
+        assert session.scalars(alone).one() is False
+        receive("1", source="zendesk/acme", body="And the invoice?", delivery_key="second")
+    with transaction(sessions) as session:
+        assert session.scalars(alone).one() is True
 
 
 def test_a_late_result_that_is_repeated_is_late_both_times(

@@ -351,6 +351,35 @@ def test_what_was_put_off_does_not_undo_the_labels_of_a_newer_message(
         ]  # fmt: skip
 
 
+def test_what_was_written_is_not_ordered_again_and_what_failed_has_all_its_tries(
+    sessions: Sessions, twin: Twin, way: Destination, replied: Replied
+) -> None:
+    ticket, ticket_id = replied()
+    WriteBack(sessions, "zendesk", way).once()
+    with transaction(sessions) as session:
+        store.order_write_back(session, ticket_id, 1)
+    done = ledger(sessions)
+    with transaction(sessions) as session:
+        session.execute(text("update writebacks set state = 'failed', attempts = 20"))
+        store.retry_write_backs(session, None)
+
+    assert done == [("done", 1, None)]
+    assert [(state, tries) for state, tries, _ in ledger(sessions)] == [("waiting", 0)]
+    assert len(notes(ticket)) == 1
+
+
+def test_only_replies_of_the_conversation_are_known_as_ours(
+    sessions: Sessions, twin: Twin, replied: Replied
+) -> None:
+    replied()
+    replied()
+
+    with transaction(sessions) as session:
+        jobs = [store.take_write_back(session, "zendesk", lease_s=60) for _ in range(2)]
+
+    assert [[id_ for id_, _ in job.auto] for job in jobs if job] == [[1], [2]]
+
+
 def test_in_public_goes_only_what_nobody_has_to_look_at(
     sessions: Sessions, twin: Twin, way: Destination, replied: Replied
 ) -> None:

@@ -1,12 +1,14 @@
 """Which messages are nudges of ours, and what is said of the others."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import pytest
 from kombu import Message
 
-from worker.dispatch.dead_letters import shown, why_unusable
+from worker.dispatch.dead_letters import put_aside, shown, why_unusable
 
 HEADERS = {"task": "triage.ticket", "id": "1"}
 
@@ -24,6 +26,35 @@ def message(body: Any, *, headers: Any = None, content_type: str = "application/
 
 def nudge(**kwargs: Any) -> list[Any]:
     return [[], kwargs, {"callbacks": None}]
+
+
+class Broker:
+    """Takes what is published, or is away."""
+
+    def __init__(self, *, is_away: bool) -> None:
+        self.is_away, self.published = is_away, list[Any]()
+
+    @contextmanager
+    def producer_or_acquire(self) -> Iterator["Broker"]:
+        yield self
+
+    def publish(self, letter: Any, **_: Any) -> None:
+        if self.is_away:
+            raise ConnectionError("away")
+        self.published.append(letter)
+
+
+@pytest.mark.parametrize("is_away", [False, True])
+def test_a_message_is_acknowledged_once_it_is_put_aside(
+    monkeypatch: pytest.MonkeyPatch, *, is_away: bool
+) -> None:
+    broker, bad, acknowledged = Broker(is_away=is_away), message([]), list[bool]()
+    monkeypatch.setattr(bad, "ack", lambda: acknowledged.append(bool(broker.published)))
+
+    with suppress(ConnectionError):
+        put_aside(broker, bad, "no nudge")
+
+    assert acknowledged == ([] if is_away else [True])
 
 
 def test_a_nudge_is_usable() -> None:

@@ -14,12 +14,13 @@ from worker.errors import (
     OutletConflict,
     OutletError,
     OutletGone,
+    OutletRefused,
     OutletUnavailable,
     SettingsError,
 )
 from worker.helpdesk import HELPDESKS, Webhook
 from worker.helpdesk.outlets import OUTLETS, Draft, Outlet, Remote, open_outlet
-from worker.helpdesk.outlets.api import IN_DOUBT
+from worker.helpdesk.outlets.api import IN_DOUBT, answers, refuse, retry_after_s
 from worker.helpdesk.twins import SETTINGS, TOKEN, TWINS, Twin, TwinTicket
 from worker.helpdesk.twins.server import Asked, Said
 from worker.settings import HelpdeskApi
@@ -316,6 +317,61 @@ def test_a_helpdesk_that_is_down_or_does_not_know_us_is_unavailable(twin: Twin) 
     twin.down = True
     with pytest.raises(OutletUnavailable, match="502"):
         write(twin, ticket)
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "error"),
+    [
+        (401, {}, OutletUnavailable), (403, {}, OutletUnavailable), (404, {}, OutletGone),
+        (410, {}, OutletGone), (409, {}, OutletConflict), (412, {}, OutletConflict),
+        (500, {}, OutletUnavailable), (503, {}, OutletUnavailable), (422, {}, OutletRefused),
+        (503, {"Retry-After": "7"}, OutletBusy), (429, {}, OutletBusy),
+    ],
+)  # fmt: skip
+def test_each_status_is_the_error_that_says_what_to_do(
+    status: int, headers: dict[str, str], error: type[OutletError]
+) -> None:
+    answer = httpx.Response(status, headers=headers, request=httpx.Request("GET", "http://twin/x"))
+
+    with pytest.raises(OutletError) as raised:
+        refuse(answer)
+
+    assert type(raised.value) is error
+
+
+@pytest.mark.parametrize(("said", "wait_s"), [("7", 7), ("999999", 3600), ("soon", 60), ("", 60)])
+def test_a_helpdesk_is_left_alone_for_an_hour_at_most(said: str, wait_s: float) -> None:
+    assert retry_after_s(said) == wait_s
+
+
+def test_an_answer_in_the_same_second_is_one() -> None:
+    at = datetime(2026, 11, 24, tzinfo=UTC)
+    both = [{"by": "customer"}, {"by": "agent"}]
+
+    found = answers(
+        both,
+        draft(TWINS["zendesk"](), TwinTicket(1, "S", [])),
+        at=lambda _: at.isoformat(),
+        text=lambda _: "x",
+        by_agent=lambda one: one["by"] == "agent",
+        by_customer=lambda one: one["by"] == "customer",
+    )
+
+    assert found["touched"]
+
+
+@pytest.mark.parametrize("status", ["solved", "closed"])
+def test_a_ticket_that_is_done_in_zendesk_is_let_be(
+    monkeypatch: pytest.MonkeyPatch, status: str
+) -> None:
+    twin = TWINS["zendesk"]()
+    ticket = twin.customer_writes("Doppelt abgebucht")
+    show = twin.show  # type: ignore[attr-defined]
+    monkeypatch.setattr(
+        twin, "show", lambda asked: {"ticket": {**show(asked)["ticket"], "status": status}}
+    )
+
+    assert look(twin, ticket).touched
 
 
 def test_a_ticket_that_is_gone_is_no_fault_of_ours(helpdesk_twin: Twin) -> None:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import random
 import re
 from pathlib import Path
@@ -21,7 +22,7 @@ from worker.engine.scripted import ScriptedEngine
 from worker.errors import TriageError
 from worker.quality import metrics
 from worker.quality.calibrate import GAP, below, calibrate, fit, lowest_threshold
-from worker.quality.gate import Verdict, compare, score
+from worker.quality.gate import Verdict, compare, score, verdict_of
 from worker.quality.page import page
 from worker.quality.questions import Question, request_of, scores
 from worker.quality.run import Judged, Run, run
@@ -147,6 +148,25 @@ def test_a_build_that_is_worse_fails_and_few_cases_decide_nothing() -> None:
     for few in (compare(worse[:12], reference[:12]), compare([1.0] * 12, [1.0] * 12)):
         assert few.verdict is Verdict.UNDECIDED
         assert (few.enough or 0) >= 300
+
+
+def test_the_interval_is_that_of_a_mean() -> None:
+    scores = [1.0, 0.0, 1.0, 1.0] * 100
+    found = compare(scores, [1.0] * 400)
+
+    half = 1.96 * math.sqrt(0.25 * 0.75 * 400 / 399) / 20
+    assert found.high - found.difference == pytest.approx(half, rel=1e-3)
+    assert found.difference - found.low == pytest.approx(half, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "verdict"),
+    [(-0.01, 0.5, "passed"), (-0.03, -0.005, "undecided"), (-0.05, -0.02, "failed")],
+)
+def test_only_what_lies_below_the_margin_whole_has_failed(
+    low: float, high: float, verdict: str
+) -> None:
+    assert verdict_of(low, high, 0.01) == verdict
 
 
 def test_a_score_is_the_share_of_right_labels() -> None:
