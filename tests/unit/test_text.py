@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from worker.helpdesk import text
+from worker.helpdesk import markup, text
 
 
 @pytest.mark.parametrize(
@@ -54,11 +54,11 @@ def test_html_becomes_text_without_its_quoted_part() -> None:
         "<p>Hallo &amp; tsch&uuml;ss<br>Zeile</p><script>x()</script><blockquote>alt</blockquote>"
     )
 
-    assert text.clean(text.from_html(html)) == "Hallo & tschüss\nZeile"
+    assert text.clean(markup.from_html(html)) == "Hallo & tschüss\nZeile"
 
 
 def test_html_that_is_only_a_quote_is_kept() -> None:
-    assert text.from_html("<blockquote>Meine Frage</blockquote>") == "Meine Frage"
+    assert markup.from_html("<blockquote>Meine Frage</blockquote>") == "Meine Frage"
 
 
 HOSTILE_HTML = {
@@ -90,7 +90,7 @@ def test_hostile_html_stays_a_message_of_about_its_length(html: str) -> None:
 def test_what_is_hidden_in_html_is_not_read() -> None:
     html = "<div style='color:red;Display : NONE'>Vorschau</div>Hallo<p style='color:red'>Welt</p>"
 
-    assert text.from_html(html) == "Hallo\n\nWelt"
+    assert markup.from_html(html) == "Hallo\n\nWelt"
 
 
 def test_marks_on_one_letter_are_bounded() -> None:
@@ -103,7 +103,7 @@ def test_marks_on_one_letter_are_bounded() -> None:
 
 
 def test_html_nested_deeper_than_a_parser_goes_keeps_its_words() -> None:
-    assert text.from_html("<div>" * 20_000 + "Hallo Welt") == "Hallo Welt"
+    assert markup.from_html("<div>" * 20_000 + "Hallo Welt") == "Hallo Welt"
 
 
 @pytest.mark.parametrize(

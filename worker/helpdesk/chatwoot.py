@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import Field
 
 from schemas.ticket import GenericTicket, IncomingTicket, not_a_message
-from worker.helpdesk import signatures, text
+from worker.helpdesk import markup, signatures, text
 from worker.helpdesk.contract import Helpdesk, Sent, Webhook, parse
 
 SIGNATURE, TIMESTAMP = "x-chatwoot-signature", "x-chatwoot-timestamp"
@@ -81,7 +81,7 @@ class Chatwoot(Helpdesk):
         account = f"{body.account.id}/" if body.account else ""
         message = text.message(
             body.content or "",
-            is_html=text.looks_like_html(body.content or ""),
+            is_html=markup.looks_like_html(body.content or ""),
             attachments=[one.data_url.rpartition("/")[2] for one in body.attachments],
         )
         return parse(

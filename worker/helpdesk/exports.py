@@ -9,7 +9,7 @@ from typing import Any
 
 from schemas.ticket import GenericTicket
 from worker.errors import UnusableBody
-from worker.helpdesk import text
+from worker.helpdesk import markup
 from worker.helpdesk.contract import parse
 
 COLUMNS: dict[str, dict[str, tuple[str, ...]]] = {
@@ -101,8 +101,8 @@ def exported(source: str, row: Mapping[str, Any]) -> GenericTicket:
         if name not in found:
             raise UnusableBody(f"no {name}: none of the columns {', '.join(COLUMNS[source][name])}")
     body = str(found["body"])
-    if text.looks_like_html(body):
-        body = text.from_html(body)
+    if markup.looks_like_html(body):
+        body = markup.from_html(body)
     return parse(GenericTicket, {**found, "body": body})
 
 

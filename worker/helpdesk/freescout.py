@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from schemas.ticket import GenericTicket, IncomingTicket
-from worker.helpdesk import signatures, text, threads
+from worker.helpdesk import markup, signatures, threads
 from worker.helpdesk.contract import Helpdesk, Webhook
 
 SIGNATURE, EVENT = "x-freescout-signature", "x-freescout-event"
@@ -27,7 +27,7 @@ class FreeScout(Helpdesk):
         return threads.read(payload, source=self.name, event=webhook.headers.get(EVENT, ""))
 
     def compose(self, ticket: GenericTicket) -> dict[str, Any]:
-        lines = text.as_html(ticket.body)
+        lines = markup.as_html(ticket.body)
         return {
             "id": ticket.id,
             "subject": ticket.subject,

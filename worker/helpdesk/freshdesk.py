@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import Field
 
 from schemas.ticket import GenericTicket, IncomingTicket, not_a_message
-from worker.helpdesk import signatures, text
+from worker.helpdesk import markup, signatures, text
 from worker.helpdesk.contract import Helpdesk, Sent, Webhook, parse
 
 SECRET, BASIC = "x-triage-secret", "authorization"
@@ -64,7 +64,7 @@ class Freshdesk(Helpdesk):
         return parse(IncomingTicket, {**incoming, "delivery_key": key})
 
     def compose(self, ticket: GenericTicket) -> dict[str, Any]:
-        lines = text.as_html(ticket.body)
+        lines = markup.as_html(ticket.body)
         return {
             "freshdesk_webhook": {
                 "ticket_id": ticket.id,

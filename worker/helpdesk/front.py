@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import Field
 
 from schemas.ticket import GenericTicket, IncomingTicket, not_a_message
-from worker.helpdesk import signatures, text
+from worker.helpdesk import markup, signatures, text
 from worker.helpdesk.contract import Helpdesk, Sent, Webhook, parse
 
 SIGNATURE, TIMESTAMP = "x-front-signature", "x-front-request-timestamp"
@@ -93,7 +93,7 @@ class Front(Helpdesk):
         )
 
     def compose(self, ticket: GenericTicket) -> dict[str, Any]:
-        lines = text.as_html(ticket.body)
+        lines = markup.as_html(ticket.body)
         message = {
             "id": f"msg_{ticket.id}",
             "is_inbound": True,

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import Field
 
 from schemas.ticket import GenericTicket, IncomingTicket, not_a_message
-from worker.helpdesk import signatures, text
+from worker.helpdesk import markup, signatures, text
 from worker.helpdesk.contract import Helpdesk, Sent, Webhook, parse
 
 SIGNATURE, TIMESTAMP = "x-glpi-signature", "x-glpi-timestamp"
@@ -76,7 +76,7 @@ class Glpi(Helpdesk):
         )
 
     def compose(self, ticket: GenericTicket) -> dict[str, Any]:
-        lines = text.as_html(ticket.body)
+        lines = markup.as_html(ticket.body)
         item = {"id": ticket.id, "name": ticket.subject, "content": f"<p>{lines}</p>"}
         return {"event": "new", "item": item}
 

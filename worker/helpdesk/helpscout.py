@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from schemas.ticket import GenericTicket, IncomingTicket
-from worker.helpdesk import signatures, text, threads
+from worker.helpdesk import markup, signatures, threads
 from worker.helpdesk.contract import Helpdesk, Webhook
 
 SIGNATURE, EVENT = "x-helpscout-signature", "x-helpscout-event"
@@ -26,7 +26,7 @@ class HelpScout(Helpdesk):
         return threads.read(payload, source=self.name, event=webhook.headers.get(EVENT, ""))
 
     def compose(self, ticket: GenericTicket) -> dict[str, Any]:
-        lines = text.as_html(ticket.body)
+        lines = markup.as_html(ticket.body)
         return {
             "id": ticket.id,
             "subject": ticket.subject,

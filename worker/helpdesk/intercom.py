@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import Field
 
 from schemas.ticket import GenericTicket, IncomingTicket, not_a_message
-from worker.helpdesk import signatures, text
+from worker.helpdesk import markup, signatures, text
 from worker.helpdesk.contract import Helpdesk, Sent, Webhook, parse
 
 SIGNATURE = "x-hub-signature"
@@ -88,7 +88,7 @@ class Intercom(Helpdesk):
                 "delivery_key": sent.id or f"{sent.topic}:{item.id}:{part.id}",
                 "message_id": part.id,
                 "event": sent.topic,
-                "subject": text.one_line(text.from_html(item.first.subject or "")),
+                "subject": text.one_line(markup.from_html(item.first.subject or "")),
                 "body": message.body,
                 "cut": message.cut,
                 "requester": part.author.email or part.author.id,
@@ -97,7 +97,7 @@ class Intercom(Helpdesk):
         )
 
     def compose(self, ticket: GenericTicket) -> dict[str, Any]:
-        lines = text.as_html(ticket.body)
+        lines = markup.as_html(ticket.body)
         source = {
             "id": f"{ticket.id}1",
             "subject": f"<p>{escape(ticket.subject)}</p>",

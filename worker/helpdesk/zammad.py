@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import AwareDatetime, Field
 
 from schemas.ticket import GenericTicket, IncomingTicket, not_a_message
-from worker.helpdesk import signatures, text
+from worker.helpdesk import markup, signatures, text
 from worker.helpdesk.contract import Helpdesk, Sent, Webhook, parse
 
 SIGNATURE, DELIVERY = "x-hub-signature", "x-zammad-delivery"
@@ -93,7 +93,7 @@ class Zammad(Helpdesk):
             },
             "article": {
                 "id": f"{ticket.id}-1",
-                "body": text.as_html(ticket.body),
+                "body": markup.as_html(ticket.body),
                 "content_type": "text/html",
                 "sender": "Customer",
                 "internal": False,

@@ -13,8 +13,9 @@ from worker.errors import (
     OutletRefused,
     OutletUnavailable,
 )
+from worker.helpdesk.markup import from_html
 from worker.helpdesk.outlets.contract import Draft
-from worker.helpdesk.text import from_html, plain
+from worker.helpdesk.text import plain
 
 TIMEOUT_S = 15.0
 LONGEST_WAIT_S = 3600.0

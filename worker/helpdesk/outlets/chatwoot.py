@@ -9,7 +9,7 @@ from datetime import datetime
 from operator import itemgetter
 from typing import Any
 
-from worker.helpdesk import text
+from worker.helpdesk import markup
 from worker.helpdesk.chatwoot import MESSAGE
 from worker.helpdesk.outlets.api import Api, answers, marked
 from worker.helpdesk.outlets.contract import Draft, Remote
@@ -48,7 +48,7 @@ class ChatwootOutlet:
         if remote.ours:
             return remote.ours
         message = {
-            "content": draft.signed_reply if draft.public else text.as_markdown(draft.note),
+            "content": draft.signed_reply if draft.public else markup.as_markdown(draft.note),
             "message_type": "outgoing",
             "private": not draft.public,
         }

@@ -5,7 +5,7 @@ from datetime import datetime
 from operator import itemgetter
 from typing import Any
 
-from worker.helpdesk import text
+from worker.helpdesk import markup
 from worker.helpdesk.outlets.api import Api, answers, marked
 from worker.helpdesk.outlets.contract import Draft, Remote
 
@@ -46,7 +46,7 @@ class FreeScoutOutlet:
             f"{path}/threads",
             {
                 "type": "message",
-                "text": text.as_html(draft.signed_reply),
+                "text": markup.as_html(draft.signed_reply),
                 "user": self._user,
                 "state": "published" if draft.public else "draft",
             },

@@ -8,7 +8,7 @@ from datetime import datetime
 from operator import itemgetter
 from typing import Any
 
-from worker.helpdesk import text
+from worker.helpdesk import markup
 from worker.helpdesk.outlets.api import Api, answers, marked, moment
 from worker.helpdesk.outlets.contract import Draft, Remote
 
@@ -51,9 +51,9 @@ class FreshdeskOutlet:
             return remote.ours
         if draft.public:
             return str(
-                self._api.post(f"{path}/reply", {"body": text.as_html(draft.signed_reply)})["id"]
+                self._api.post(f"{path}/reply", {"body": markup.as_html(draft.signed_reply)})["id"]
             )
-        note = {"body": text.as_html(draft.note), "private": True}
+        note = {"body": markup.as_html(draft.note), "private": True}
         return str(self._api.post(f"{path}/notes", note)["id"])
 
     def recent(self, since: datetime) -> Iterator[dict[str, Any]]:

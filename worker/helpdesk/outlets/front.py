@@ -8,7 +8,7 @@ from datetime import datetime
 from operator import itemgetter
 from typing import Any
 
-from worker.helpdesk import text
+from worker.helpdesk import markup
 from worker.helpdesk.front import INBOUND
 from worker.helpdesk.outlets.api import Api, answers, marked
 from worker.helpdesk.outlets.contract import Draft, Remote
@@ -54,7 +54,7 @@ class FrontOutlet:
         written: dict[str, Any] = {
             "author_id": self._author,
             "channel_id": self._channel,
-            "body": text.as_html(draft.signed_reply),
+            "body": markup.as_html(draft.signed_reply),
         }
         if draft.public:
             return str(self._api.post(f"{path}/messages", written)["id"])

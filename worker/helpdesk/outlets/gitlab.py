@@ -8,7 +8,7 @@ from datetime import datetime
 from operator import itemgetter
 from typing import Any
 
-from worker.helpdesk import text
+from worker.helpdesk import markup
 from worker.helpdesk.outlets.api import Api, answers, marked
 from worker.helpdesk.outlets.contract import TAGGED, Draft, Remote
 
@@ -49,7 +49,7 @@ class GitLabOutlet:
         if old := draft.outdated(remote.tags, *TAGGED, "priority"):
             change["remove_labels"] = ",".join(old)
         self._api.put(path, change)
-        body = text.as_markdown(draft.signed_reply if draft.public else draft.note)
+        body = markup.as_markdown(draft.signed_reply if draft.public else draft.note)
         if remote.ours:
             if draft.public or remote.ours in remote.more["internal"]:
                 self._api.put(f"{path}/notes/{remote.ours}", {"body": body})

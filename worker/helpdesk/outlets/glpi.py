@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from operator import itemgetter
 from typing import Any
 
-from worker.helpdesk import text
+from worker.helpdesk import markup
 from worker.helpdesk.outlets.api import Api, answers, marked
 from worker.helpdesk.outlets.contract import Draft, Remote
 
@@ -59,7 +59,7 @@ class GlpiOutlet:
             headers=headers,
             json={"input": change},
         )
-        body = text.as_html(draft.signed_reply if draft.public else draft.note)
+        body = markup.as_html(draft.signed_reply if draft.public else draft.note)
         followup: dict[str, Any] = {"content": body, "is_private": int(not draft.public)}
         if remote.ours:
             if draft.public or remote.ours in remote.more["private"]:

@@ -8,7 +8,7 @@ from datetime import datetime
 from operator import itemgetter
 from typing import Any
 
-from worker.helpdesk import text
+from worker.helpdesk import markup
 from worker.helpdesk.outlets.api import Api, answers, marked, moment
 from worker.helpdesk.outlets.contract import Draft, Remote
 
@@ -52,7 +52,7 @@ class HelpScoutOutlet:
             {
                 "customer": {"id": remote.more["customer"]},
                 "user": self._user,
-                "text": text.as_html(draft.signed_reply),
+                "text": markup.as_html(draft.signed_reply),
                 "draft": not draft.public,
             },
         )

@@ -6,7 +6,7 @@ from datetime import datetime
 from operator import itemgetter
 from typing import Any
 
-from worker.helpdesk import text
+from worker.helpdesk import markup
 from worker.helpdesk.intercom import CREATED, PEOPLE
 from worker.helpdesk.outlets.api import Api, answers, marked
 from worker.helpdesk.outlets.contract import Draft, Remote
@@ -59,7 +59,7 @@ class IntercomOutlet:
                 "type": "admin",
                 **admin,
                 "message_type": "comment" if draft.public else "note",
-                "body": text.as_html(draft.signed_reply if draft.public else draft.note),
+                "body": markup.as_html(draft.signed_reply if draft.public else draft.note),
             },
         )
         return str(answered["conversation_parts"]["conversation_parts"][-1]["id"])

@@ -6,7 +6,7 @@ from math import ceil
 from typing import Any
 from urllib.parse import urlencode
 
-from worker.helpdesk import text
+from worker.helpdesk import markup
 from worker.helpdesk.adf import in_document
 from worker.helpdesk.jira import CREATED
 from worker.helpdesk.outlets.api import Api, answers
@@ -66,7 +66,7 @@ class JiraOutlet:
         if remote.ours:
             return remote.ours
         comment = {
-            "body": text.as_wiki(draft.signed_reply if draft.public else draft.note),
+            "body": markup.as_wiki(draft.signed_reply if draft.public else draft.note),
             "public": draft.public,
         }
         path = f"/rest/servicedeskapi/request/{draft.external_id}/comment"

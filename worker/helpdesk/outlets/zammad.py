@@ -8,7 +8,7 @@ from datetime import datetime
 from operator import itemgetter
 from typing import Any
 
-from worker.helpdesk import text
+from worker.helpdesk import markup
 from worker.helpdesk.outlets.api import Api, answers, marked
 from worker.helpdesk.outlets.contract import MARKER, Draft, Remote
 
@@ -58,7 +58,7 @@ class ZammadOutlet:
             return self._article(draft, {"type": "email", "internal": False}, draft.signed_reply)
         if not remote.more["may_share"]:
             return self._article(draft, {"type": "note", "internal": True}, draft.note)
-        body = text.as_html(draft.signed_reply)
+        body = markup.as_html(draft.signed_reply)
         written = self._api.put(
             self._shared_draft(draft),
             {
