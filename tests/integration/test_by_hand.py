@@ -136,6 +136,16 @@ def test_a_corrected_ticket_becomes_a_golden_example(triage: Triage, replied: in
     assert golden["priority"] == "high", "what a person left as it was"
 
 
+def test_an_erased_ticket_is_no_golden_example(
+    sessions: Sessions, triage: Triage, replied: int
+) -> None:
+    triage("correct", replied, "category=returns", "--by", "Ana")
+    with transaction(sessions) as session:
+        store.erase(session, Ticket.id == replied)
+
+    assert triage("quality", "golden").stdout == ""
+
+
 @pytest.fixture
 def api(sessions: Sessions, publisher: Publisher, taxonomy: Taxonomy) -> TestClient:
     intake = Intake(load_settings(), sessions, publisher)

@@ -79,6 +79,10 @@ def test_a_good_reply_has_no_findings(found: Any) -> None:
             "no_repetition",
         ),
         (
+            {"summary": "The customer was charged twice. " * 4},
+            "no_repetition",
+        ),
+        (
             {"summary": "Promise nothing (no refund, no date, no discount)."},
             "no_echo_of_the_instruction",
         ),

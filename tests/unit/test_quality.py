@@ -5,6 +5,7 @@ import json
 import math
 import random
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from worker.quality.calibrate import GAP, below, calibrate, fit, lowest_threshol
 from worker.quality.gate import Verdict, compare, score, verdict_of
 from worker.quality.page import page
 from worker.quality.questions import Question, request_of, scores
+from worker.quality.records import GateRecord
 from worker.quality.run import Judged, Run, run
 from worker.quality.summary import NOTHING, summary
 from worker.triage.confidence import Disposition, disposition
@@ -148,6 +150,21 @@ def test_a_build_that_is_worse_fails_and_few_cases_decide_nothing() -> None:
     for few in (compare(worse[:12], reference[:12]), compare([1.0] * 12, [1.0] * 12)):
         assert few.verdict is Verdict.UNDECIDED
         assert (few.enough or 0) >= 300
+
+
+def test_a_gate_of_another_build_says_nothing_of_this_one(tmp_path: Path) -> None:
+    def record(build: str) -> GateRecord:
+        return GateRecord(
+            build=build, candidate="demo", reference="full", engine_version="vllm",
+            cases_file="holdout.jsonl", cases="c" * 64, margin=0.01,
+            comparison=compare([1.0, 1.0], [1.0, 1.0]), at=datetime.now(UTC),
+        )  # fmt: skip
+
+    begins_alike, ours = "a" * 63 + "b", "a" * 64
+    record(begins_alike).write(tmp_path)
+
+    assert GateRecord.read_all(tmp_path, ours) == []
+    assert [one.build for one in GateRecord.read_all(tmp_path, begins_alike)] == [begins_alike]
 
 
 def test_the_interval_is_that_of_a_mean() -> None:
