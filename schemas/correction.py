@@ -5,6 +5,7 @@ from pydantic_core import PydanticCustomError
 
 from schemas.reply import REPLY_CHARS, SUMMARY_CHARS, label_values
 from schemas.taxonomy import Taxonomy
+from schemas.zeros import without_zeros
 
 TEXT_CHARS = {"summary": 10 * SUMMARY_CHARS, "reply": 20 * REPLY_CHARS}
 """A person may write more than the model, but no book."""
@@ -25,7 +26,6 @@ class CorrectionRequest(BaseModel):
     @field_validator("*", mode="before")
     @classmethod
     def _no_zeros(cls, value: object) -> object:
-        """Postgres cannot keep `\\u0000`, and nobody means it."""
         if isinstance(value, dict):
             return {name: without_zeros(text) for name, text in value.items()}
         return without_zeros(value)
@@ -45,10 +45,6 @@ class CorrectionRequest(BaseModel):
                     f"there is no field {field}; there are {', '.join((*allowed, *TEXT_CHARS))}"
                 )
         return values
-
-
-def without_zeros(value: object) -> object:
-    return value.replace("\0", "") if isinstance(value, str) else value
 
 
 def refused(why: str) -> PydanticCustomError:

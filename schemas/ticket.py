@@ -5,6 +5,8 @@ from datetime import datetime
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validator
 
+from schemas.zeros import without_zeros
+
 MAX_KEY_CHARS = 200
 NOT_A_MESSAGE = "not a message: "
 YEARS = range(1970, 2100)
@@ -43,8 +45,7 @@ class IncomingTicket(BaseModel):
     @field_validator("*", mode="before")
     @classmethod
     def _no_zeros(cls, value: object) -> object:
-        """JSON can say `\\u0000`, Postgres cannot keep it, and nobody means it."""
-        return value.replace("\0", "") if isinstance(value, str) else value
+        return without_zeros(value)
 
     @field_validator("source_updated_at")
     @classmethod

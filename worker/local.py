@@ -8,7 +8,6 @@ dying takes the stack down, cleanly and with its last words.
 
 import json
 import os
-import secrets
 import sys
 import time
 from pathlib import Path
@@ -19,7 +18,7 @@ from filelock import FileLock, Timeout
 from worker import logs
 from worker.embedded import EmbeddedPostgres, EmbeddedRedis
 from worker.errors import SetupError
-from worker.helpdesk import HELPDESKS
+from worker.kept_secrets import ops_password, webhook_secrets
 from worker.part import Part
 from worker.ports import require_free_port
 from worker.settings import Settings
@@ -50,7 +49,7 @@ class Stack:
         self._addresses = addresses_file(self.data)
         self.database_url = settings.database_url
         self.secrets: dict[str, str] = {}
-        self.ops_password_file = self.data / "ops_password"
+        self.ops_password = ""
 
     def start(self) -> None:
         """Start everything; `wait_ready` waits until it can be used.
@@ -69,6 +68,7 @@ class Stack:
             ) from error
         require_free_port(self._settings.gateway_host, self._port)
         self.secrets = webhook_secrets(self._settings, self.data)
+        self.ops_password = ops_password(self._settings, self.data)
         if not self.database_url:
             self._postgres = EmbeddedPostgres(self.data / "postgres")
             self.database_url = self._postgres.url
@@ -178,7 +178,7 @@ class Stack:
             "TRIAGE_MAX_REPAIRS": str(self._settings.max_repairs),
             "TRIAGE_GATEWAY_HOST": self._settings.gateway_host,
             "TRIAGE_GATEWAY_PORT": str(self._port),
-            "TRIAGE_OPS_PASSWORD": ops_password(self._settings, self.ops_password_file),
+            "TRIAGE_OPS_PASSWORD": self.ops_password,
             "TRIAGE_METRICS_PORT": str(self._settings.metrics_port),
             "TRIAGE_WRITEBACK_METRICS_PORT": str(self._settings.writeback_metrics_port),
             "TRIAGE_HELPDESKS": json.dumps(
@@ -227,26 +227,3 @@ STOP_ORDER = ("gateway", "sweep", "worker", "writeback", "redis")
 
 def triage_command(name: str) -> list[str]:
     return [sys.executable, "-m", "worker.cli.main", *name.split(), "--stop-on-eof"]
-
-
-def ops_password(settings: Settings, path: Path) -> str:
-    """The configured password of the operators' page, else a random one, kept in the file."""
-    if settings.ops_password:
-        return settings.ops_password.get_secret_value()
-    if not path.exists():
-        path.touch(mode=0o600)
-        path.write_text(secrets.token_urlsafe(12) + "\n")
-    return path.read_text().strip()
-
-
-def webhook_secrets(settings: Settings, data: Path) -> dict[str, str]:
-    """The configured secrets; sources without one get a random one, kept in the data directory."""
-    path = data / "webhook_secrets.json"
-    kept: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
-    for name in HELPDESKS:
-        kept.setdefault(name, secrets.token_urlsafe(24))
-    path.touch(mode=0o600)
-    path.write_text(json.dumps(kept, indent=2) + "\n")
-    return kept | {
-        name: secret.get_secret_value() for name, secret in settings.webhook_secrets.items()
-    }

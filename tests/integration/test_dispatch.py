@@ -3,7 +3,8 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 
 import pytest
 from celery.exceptions import Reject
@@ -192,9 +193,22 @@ def test_two_suspects_are_never_in_the_engine_together(
     assert {state_of(sessions, ticket_id) for ticket_id in ids} == {State.REPLIED}
 
 
-def test_a_suspect_waits_for_its_turn_without_a_claim(
+@dataclass(frozen=True)
+class TwoSuspects:
+    """One is in the engine until it `may_go`; the other waits for its turn."""
+
+    run: Runtime
+    inside: int
+    waiting: int
+    first: Future[None]
+    second: Future[None]
+    may_go: threading.Event
+
+
+@pytest.fixture
+def two_suspects(
     sessions: Sessions, runtime: MakeRuntime, receive: Receive
-) -> None:
+) -> Iterator[TwoSuspects]:
     entered, may_go = threading.Event(), threading.Event()
 
     def hold(_: Prompt) -> str:
@@ -212,10 +226,18 @@ def test_a_suspect_waits_for_its_turn_without_a_claim(
         assert entered.wait(10)
         second = threads.submit(triage_one, waiting, run)
         wait_for(lambda: run.suspects.is_waiting(waiting), "the second to wait")
-        triage_one(waiting, run)  # the sweep has announced it again
-        held, state = run.held.ids(), state_of(sessions, waiting)
+        yield TwoSuspects(run, inside, waiting, first, second, may_go)
         may_go.set()
-        first.result(10), second.result(10)
+
+
+def test_a_suspect_waits_for_its_turn_without_a_claim(
+    sessions: Sessions, two_suspects: TwoSuspects
+) -> None:
+    run, inside, waiting = two_suspects.run, two_suspects.inside, two_suspects.waiting
+    triage_one(waiting, run)  # the sweep has announced it again
+    held, state = run.held.ids(), state_of(sessions, waiting)
+    two_suspects.may_go.set()
+    two_suspects.first.result(10), two_suspects.second.result(10)
 
     assert (held, state) == ([inside], State.RECEIVED)
     assert {state_of(sessions, one) for one in (inside, waiting)} == {State.REPLIED}
@@ -227,32 +249,15 @@ def test_a_suspect_waits_for_its_turn_without_a_claim(
 
 
 def test_a_worker_that_stops_takes_no_suspect_that_waits(
-    sessions: Sessions, runtime: MakeRuntime, receive: Receive
+    sessions: Sessions, two_suspects: TwoSuspects
 ) -> None:
-    entered, may_go = threading.Event(), threading.Event()
-
-    def hold(_: Prompt) -> str:
-        entered.set()
-        assert may_go.wait(10)
-        return written()
-
-    inside, waiting = receive("1"), receive("2")
-    with transaction(sessions) as session:
-        session.execute(text("update tickets set crashes = 2"))
-    run = runtime(ScriptedEngine(hold))
-
-    with ThreadPoolExecutor(2) as threads:
-        first = threads.submit(triage_one, inside, run)
-        assert entered.wait(10)
-        second = threads.submit(triage_one, waiting, run)
-        wait_for(lambda: run.suspects.is_waiting(waiting), "the second to wait")
-        run.draining.set()
-        error = second.exception(10)
-        may_go.set()
-        first.result(10)
+    two_suspects.run.draining.set()
+    error = two_suspects.second.exception(10)
+    two_suspects.may_go.set()
+    two_suspects.first.result(10)
 
     assert isinstance(error, Reject)
-    assert state_of(sessions, waiting) == State.RECEIVED
+    assert state_of(sessions, two_suspects.waiting) == State.RECEIVED
 
 
 def test_no_ticket_is_claimed_without_an_engine(

@@ -68,7 +68,7 @@ def erase(
         typer.confirm(f"Remove everything {asked}?", abort=True)
     if requester:
         which = store.of_requester(requester, source)
-        name = hashlib.sha256(requester.strip().lower().encode()).hexdigest()
+        name = hashlib.sha256(store.as_kept(requester).encode()).hexdigest()
         selection = {"requester_sha256": name} | ({"source": source} if source else {})
     else:
         which = store.of_conversation(str(ticket), str(source))

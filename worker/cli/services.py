@@ -133,7 +133,7 @@ def up() -> None:
             stack.start()
             stack.wait_ready()
         stopped = process.until_signalled()
-        password = "yours" if settings.ops_password else stack.ops_password_file.read_text().strip()
+        password = "yours" if settings.ops_password else stack.ops_password
         console.print(
             f"[green]Ready.[/] Webhooks: {stack.gateway_url}/webhooks/{{zendesk,zammad,…}}\n"
             f"Operators:       {stack.gateway_url}/ops (any name; password: {password})\n"

@@ -16,6 +16,7 @@ from worker import logs, stages, tracing
 from worker.database import UNAVAILABLE
 from worker.dispatch.celery_app import TASK
 from worker.dispatch.desks import language_then
+from worker.dispatch.holding import LOOK_S
 from worker.dispatch.outcomes import Ending, crash, failure, move, record, release, repair
 from worker.dispatch.runtime import Runtime
 from worker.errors import EngineCrashed, EngineUnavailable, PromptTooLong, Retryable
@@ -28,7 +29,6 @@ from worker.triage.pipeline import Triaged
 
 log = logs.get(__name__)
 
-LOOK_S = 0.2
 OWN = Setting()
 
 

@@ -149,8 +149,7 @@ def end_of_message(lines: list[str]) -> int:
     for number, line in enumerate(lines):
         if len(line) > LINE_CHARS:
             continue
-        following = [one[:LINE_CHARS] for one in lines[number + 1 : number + HEADER_LINES]]
-        if is_history(line, following):
+        if is_history(line, lines, number):
             return number
         if SIGNATURE.fullmatch(line) or LEGAL.match(line):
             return number
@@ -161,16 +160,21 @@ def end_of_message(lines: list[str]) -> int:
     return len(lines)
 
 
-def is_history(line: str, following: list[str]) -> bool:
+def is_history(line: str, lines: list[str], number: int) -> bool:
     """Whether older mail begins here; a program may break its first line in two."""
     if HISTORY.fullmatch(line.strip(" -*")) or RULED.match(line):
         return True
-    if following and following[0].startswith("<") and HISTORY.fullmatch(f"{line} {following[0]}"):
+    following = lines[number + 1][:LINE_CHARS] if number + 1 < len(lines) else ""
+    if following.startswith("<") and HISTORY.fullmatch(f"{line} {following}"):
         return True
-    header = [one.replace("*", "") for one in (line, *following)]
-    if not HEADER.fullmatch(header[0]):
-        return False
-    fields = [header[0], *takewhile(HEADER_NEXT.fullmatch, header[1:])]
+    return bool(HEADER.fullmatch(line.replace("*", ""))) and is_mail_header(
+        [one[:LINE_CHARS].replace("*", "") for one in lines[number : number + HEADER_LINES]]
+    )
+
+
+def is_mail_header(lines: list[str]) -> bool:
+    """Whether lines, of which the first names a sender, go on as a mail's header does."""
+    fields = [lines[0], *takewhile(HEADER_NEXT.fullmatch, lines[1:])]
     return len(fields) > 1 and bool(MAILS.search("\n".join(fields)))
 
 

@@ -50,12 +50,12 @@ class Draft:
         otherwise now: of `names`, else of what is a tag everywhere.
         """
         names = names or TAGGED
-        given = {f"{name}__{value}" for name, value in self.earlier if name in names}
-        now = self.tags_of(*names)
-        said = {tag.partition("__")[0] for tag in now}
-        return sorted(
-            tag for tag in given.intersection(there) - {*now} if tag.partition("__")[0] in said
-        )
+        given = {
+            f"{name}__{value}"
+            for name, value in self.earlier
+            if name in names and self.labels[name] not in ("", value)
+        }
+        return sorted(given.intersection(there))
 
     def all_tags(self, there: Iterable[str]) -> list[str]:
         """Ours in place of our earlier ones, beside those that are not ours."""

@@ -19,7 +19,7 @@ from worker.tickets.states import FINAL, State
 from worker.tickets.store.among import among
 from worker.tickets.store.attempts import lose_attempts
 from worker.tickets.store.intake import as_kept
-from worker.tickets.store.newer import was_message
+from worker.tickets.store.newer import same_conversation, was_message
 from worker.tickets.store.writebacks import forget_write_backs
 
 ERASED = "(erased)"
@@ -117,8 +117,7 @@ def quotes(which: Callable[[Any], ColumnElement[bool]]) -> ColumnElement[bool]:
     """What is no customer's message, in a conversation with something such as `which` says."""
     theirs = aliased(Ticket)
     return ~was_message(Ticket) & exists().where(
-        theirs.source == Ticket.source,
-        theirs.external_id == Ticket.external_id,
+        same_conversation(theirs, Ticket),
         which(theirs),
     )
 

@@ -32,7 +32,11 @@ def is_newer(one: Any, other: Any) -> ColumnElement[bool]:
     """
     then, before = one.source_updated_at, other.source_updated_at
     return and_(
-        one.source == other.source,
-        one.external_id == other.external_id,
+        same_conversation(one, other),
         case((then != before, then > before), else_=one.id > other.id),
     )
+
+
+def same_conversation(one: Any, other: Any) -> ColumnElement[bool]:
+    """Whether two messages, columns or rows, are of one ticket over there."""
+    return and_(one.source == other.source, one.external_id == other.external_id)

@@ -13,7 +13,7 @@ from schemas.reply import FIELDS, LABELS
 from worker.tickets.rows import Correction, Reply, Ticket, Writeback
 from worker.tickets.states import State, WritebackState
 from worker.tickets.store.among import among
-from worker.tickets.store.newer import has_newer_message, is_newer
+from worker.tickets.store.newer import has_newer_message, is_newer, same_conversation
 
 ERASED = "erased"
 """Why what waited was skipped."""
@@ -158,16 +158,16 @@ def labels_of(ticket: Ticket, said: Mapping[str, str]) -> dict[str, str]:
 
 
 def earlier_labels(session: Session, ticket: Ticket) -> set[tuple[str, str]]:
-    conversation = (Ticket.source == ticket.source, Ticket.external_id == ticket.external_id)
+    conversation = same_conversation(Ticket, ticket)
     columns = [Ticket.language, *(getattr(Reply, name) for name in LABELS)]
     names = ("language", *LABELS)
     replies = session.execute(
-        select(*columns).join(Reply, Reply.ticket_id == Ticket.id).where(*conversation)
+        select(*columns).join(Reply, Reply.ticket_id == Ticket.id).where(conversation)
     )
     said = session.execute(
         select(Correction.field, Correction.value)
         .join(Ticket, Ticket.id == Correction.ticket_id)
-        .where(*conversation, Correction.field.in_(LABELS))
+        .where(conversation, Correction.field.in_(LABELS))
     )
     found = {pair for row in replies for pair in zip(names, row, strict=True) if pair[1]}
     return found | {(field, value) for field, value in said}
@@ -191,11 +191,7 @@ def auto_replies(session: Session, ticket: Ticket) -> list[tuple[int, str]]:
     rows = session.execute(
         select(Reply.id, Reply.reply)
         .join(Ticket, Ticket.id == Reply.ticket_id)
-        .where(
-            Ticket.source == ticket.source,
-            Ticket.external_id == ticket.external_id,
-            Reply.disposition == "auto",
-        )
+        .where(same_conversation(Ticket, ticket), Reply.disposition == "auto")
     )
     return [(id_, reply) for id_, reply in rows]
 
