@@ -14,9 +14,9 @@ from worker.database import Sessions, opened, transaction
 from worker.dispatch.runtime import Runtime
 from worker.dispatch.tasks import triage_one
 from worker.engine.scripted import ScriptedEngine, first_labels
+from worker.queues import Queue
 from worker.settings import load_settings
 from worker.tickets import store
-from worker.tickets.states import Queue
 
 FEW, MANY = 1_000, 1_000_000
 TICKETS = 300

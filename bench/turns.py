@@ -37,9 +37,9 @@ from worker.engine.labels_only import until_labels_end
 from worker.engine.profiles import load_profile
 from worker.engine.supervised import SupervisedEngine
 from worker.migrate import upgrade_at
+from worker.queues import Queue
 from worker.settings import Settings, load_settings
 from worker.tickets import read, store
-from worker.tickets.states import Queue
 from worker.triage.desk import Desk
 from worker.triage.pipeline import warm_up
 

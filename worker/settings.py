@@ -8,10 +8,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from schemas import taxonomy
 from worker.errors import SettingsError
-
-QUEUES = ("triage.live", "triage.bulk", "triage.replay", "triage.long")
-"""In the order in which a worker serves them."""
-
+from worker.queues import QUEUES
 
 Secret = Annotated[SecretStr, Field(min_length=8)]
 """An empty or guessed one would let anybody sign."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from docker.grafana.panels import DASHBOARDS, Panel
+from schemas.generate import write_or_check
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # of dashboards in the form that every Grafana reads
@@ -103,21 +104,6 @@ def sources() -> QueryVariable:
     )
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Write the files, or with `--check` name those that are out of date; the exit code."""
-    stale = []
-    for name, (title, panels) in DASHBOARDS.items():
-        path, text = DIRECTORY / f"{name}.json", dashboard(name, title, panels)
-        if path.exists() and path.read_text() == text:
-            continue
-        stale.append(path.name)
-        if "--check" not in arguments:
-            path.write_text(text)
-    if stale and "--check" in arguments:
-        sys.stderr.write(f"out of date: {', '.join(stale)}; run `make docs`\n")
-        return 1
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    files = {f"{name}.json": dashboard(name, *what) for name, what in DASHBOARDS.items()}
+    sys.exit(write_or_check(DIRECTORY, files, sys.argv[1:]))

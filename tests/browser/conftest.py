@@ -26,11 +26,11 @@ from worker.dispatch.runtime import Runtime
 from worker.dispatch.tasks import triage_one
 from worker.engine.scripted import ScriptedEngine
 from worker.ports import free_port
+from worker.queues import Queue
 from worker.replay.begin import begin
 from worker.replay.select import chosen
 from worker.settings import load_settings
 from worker.tickets import store
-from worker.tickets.states import Queue
 from worker.tickets.store import Order, RetryPolicy
 from worker.triage.desk import Desk
 

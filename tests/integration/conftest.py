@@ -19,10 +19,10 @@ from worker.dispatch.runtime import Runtime
 from worker.dispatch.tasks import triage_one
 from worker.engine.contract import Engine as TextEngine
 from worker.engine.scripted import ScriptedEngine
-from worker.settings import QUEUES, load_settings
+from worker.queues import QUEUES, Queue
+from worker.settings import load_settings
 from worker.tickets import store
 from worker.tickets.rows import Row
-from worker.tickets.states import Queue
 from worker.tickets.store import RetryPolicy
 from worker.triage.desk import Desk
 

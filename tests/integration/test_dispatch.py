@@ -22,9 +22,10 @@ from worker.dispatch.tasks import triage_one
 from worker.engine.contract import Generation, Prompt, Request
 from worker.engine.scripted import ScriptedEngine
 from worker.errors import DeadlineExceeded, EngineCrashed, EngineUnavailable
+from worker.queues import Queue
 from worker.tickets import read, store
 from worker.tickets.rows import Attempt, Finding, Reply, Ticket
-from worker.tickets.states import Outcome, Queue, State
+from worker.tickets.states import Outcome, State
 
 Receive = Callable[..., int]
 MakeRuntime = Callable[..., Runtime]

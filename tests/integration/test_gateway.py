@@ -18,9 +18,9 @@ from worker.gateway.app import create_app
 from worker.gateway.webhooks import Intake
 from worker.helpdesk import HELPDESKS
 from worker.migrate import latest_revision
+from worker.queues import Queue
 from worker.settings import load_settings
 from worker.tickets.rows import Ticket
-from worker.tickets.states import Queue
 
 SECRET = "a secret"
 EARLIER_REVISION = "2026_11_24_watching"

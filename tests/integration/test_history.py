@@ -12,8 +12,8 @@ from tests.integration.test_grafana import PANELS, expanded
 from worker import database
 from worker.cli.history import fill
 from worker.database import Sessions, transaction
+from worker.queues import Queue
 from worker.tickets import store
-from worker.tickets.states import Queue
 
 NOW = datetime(2026, 11, 20, 15, 30, tzinfo=UTC)
 

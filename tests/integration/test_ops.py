@@ -24,12 +24,12 @@ from worker.gateway.app import create_app
 from worker.gateway.webhooks import Intake
 from worker.ops import pages
 from worker.ops.access import Access
+from worker.queues import Queue
 from worker.replay.begin import begin
 from worker.replay.select import chosen
 from worker.settings import load_settings
 from worker.tickets import store
 from worker.tickets.rows import Correction, Ticket
-from worker.tickets.states import Queue
 
 Receive = Callable[..., int]
 MakeRuntime = Callable[..., Runtime]

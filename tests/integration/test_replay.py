@@ -30,12 +30,13 @@ from worker.dispatch.tasks import triage_one
 from worker.engine.contract import Prompt
 from worker.engine.scripted import ScriptedEngine
 from worker.errors import EngineCrashed, EngineUnavailable, TriageError
+from worker.queues import Queue
 from worker.replay import begin as beginning
 from worker.replay import feed
 from worker.replay.select import chosen
 from worker.tickets import read, store
 from worker.tickets.rows import Act, Attempt, Replay, Reply, Rerun, Ticket, Writeback
-from worker.tickets.states import Outcome, Queue, State
+from worker.tickets.states import Outcome, State
 from worker.tickets.store.among import among
 
 Receive = Callable[..., int]
@@ -502,6 +503,30 @@ def test_what_could_not_be_sent_is_not_taken_for_sent(
     assert one(sessions, Rerun).announced_at is None
 
 
+@pytest.mark.parametrize("live_waits", [False, True])
+def test_no_more_reruns_are_out_than_the_workers_places_say(
+    sessions: Sessions, publisher: Publisher, receive: Receive, runtime: MakeRuntime,
+    live_waits: bool,
+) -> None:  # fmt: skip
+    for number in range(8):
+        triage_one(receive(str(number)), runtime())
+    serve(sessions)  # with four places
+    replay_id = begin(sessions)
+    with transaction(sessions) as session:
+        session.execute(text("update reruns set announced_at = null"))
+    if live_waits:
+        receive("live")
+    feeder = feed.Feeder(replay_id, sessions, publisher, feed.Pace(None))
+
+    feeder.look()
+    feeder.look()
+
+    with transaction(sessions) as session:
+        assert session.scalar(text("select count(announced_at) from reruns")) == (
+            1 if live_waits else 5
+        )
+
+
 def test_a_replay_that_is_done_lacks_no_workers(
     triage: Triage, replied: int, working: Working
 ) -> None:
@@ -851,11 +876,15 @@ FILTERS = {
     ),
     "since": (["--since", "2026-06-01"], ["unsure", "broken", "placeholder", "french"]),
     "until": (["--until", "2026-06-01"], ["old"]),
+    "since, at that moment": (["--since", "2026-01-01", "--until", "2026-01-02"], ["old"]),
+    "until, at that moment": (["--until", "2026-01-01"], []),
     "source": (["--source", "zammad"], ["french"]),
     "language": (["--language", "fr"], ["french"]),
     "category": (["--category", "sales"], ["french"]),
     "confidence below": (["--confidence-below", "0.5"], ["unsure"]),
     "confidence from": (["--confidence-from", "0.5"], ["old", "placeholder", "french"]),
+    "confidence, at that value": (["--confidence-from", "1"], ["old", "placeholder", "french"]),
+    "confidence below, at that value": (["--confidence-below", "1"], ["unsure"]),
     "profile": (["--profile", "scripted", "--category", "sales"], ["french"]),
     "model": (["--model", "scripted", "--language", "fr"], ["french"]),
     "prompt": (["--prompt", "demo-1", "--language", "fr"], ["french"]),
@@ -886,7 +915,7 @@ def test_every_filter_selects_what_it_says(
     triage_one(receive("waits"), runtime(ScriptedEngine(lambda _: 1 / 0)))  # type: ignore[arg-type,return-value]
     triage("correct", 1, "category=returns", "--by", "Ana")
     with transaction(sessions) as session:
-        session.execute(text("update tickets set received_at = '2026-01-01' where id = 1"))
+        session.execute(text("update tickets set received_at = '2026-01-01 00:00Z' where id = 1"))
         session.execute(
             text("update tickets set received_at = '2026-07-01'::timestamptz + id * interval '1 s'"
                  " where id > 1")

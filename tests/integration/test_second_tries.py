@@ -15,9 +15,10 @@ from worker.dispatch.sweep import Sweep
 from worker.dispatch.tasks import triage_one
 from worker.engine.contract import Prompt
 from worker.engine.scripted import ScriptedEngine
+from worker.queues import Queue
 from worker.tickets import read, store
 from worker.tickets.rows import Attempt, Finding, Reply, Ticket, Worker
-from worker.tickets.states import Outcome, Queue, State
+from worker.tickets.states import Outcome, State
 
 Receive = Callable[..., int]
 MakeRuntime = Callable[..., Runtime]

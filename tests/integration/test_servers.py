@@ -23,6 +23,7 @@ from worker.engine.supervised import SupervisedEngine
 from worker.engine.vllm_server import ServerEngine
 from worker.errors import (
     AnswerLost,
+    DeadlineExceeded,
     EngineCrashed,
     EngineUnavailable,
     PromptTooLong,
@@ -189,6 +190,22 @@ def test_a_server_that_fails_fast_does_not_get_most_of_the_tickets(
 
     assert len(ill.asked) <= 8
     assert found.count(False) <= (0 if status == 400 else 8)
+
+
+def test_a_server_that_hangs_until_the_deadline_is_asked_after_the_others(
+    start: Starts, drive: Drives
+) -> None:
+    may_go = threading.Event()
+    ill, well = start(answer=lambda: (200 if may_go.wait(10) else 500, {})), start()
+    engine = drive(ill, well)
+
+    with pytest.raises(DeadlineExceeded):
+        engine.generate(ASK, deadline_s=0.3)
+    found = [answers(engine) for _ in range(3)]
+    may_go.set()
+
+    assert found == [True] * 3
+    assert (len(ill.asked), len(well.asked)) == (1, 3)
 
 
 def told_as_text() -> dict[str, Any]:
@@ -475,7 +492,7 @@ def test_a_server_that_took_anothers_place_is_asked_once_it_was_looked_at(
     wait_for(lambda: answers(engine), "it to be asked again")
 
 
-def test_one_look_without_an_answer_is_not_yet_a_dead_server(
+def test_single_looks_without_an_answer_are_not_yet_a_dead_server(
     start: Starts,
     drive: Drives,
     monkeypatch: pytest.MonkeyPatch,
@@ -484,14 +501,14 @@ def test_one_look_without_an_answer_is_not_yet_a_dead_server(
     twin = start()
     engine, get, looks = drive(twin), twin.get, list[str]()
 
-    def busy_once(path: str, authorization: str) -> tuple[int, dict[str, Any]]:
+    def busy_each_second_time(path: str, authorization: str) -> tuple[int, dict[str, Any]]:
         looks.append(path)
-        return (503, {}) if len(looks) == 1 else get(path, authorization)
+        return (503, {}) if len(looks) % 2 else get(path, authorization)
 
-    monkeypatch.setattr(twin, "get", busy_once)
-    wait_for(lambda: len(looks) == 3, "three looks")
+    monkeypatch.setattr(twin, "get", busy_each_second_time)
+    wait_for(lambda: len(looks) == 4, "four looks")
 
-    assert looks == ["/health"] * 3
+    assert looks == ["/health"] * 4
     assert engine.is_alive()
     assert "server_down" not in capsys.readouterr().out
 
@@ -571,8 +588,11 @@ def test_a_proxys_page_is_a_server_that_does_not_answer(
         drive(twin)
 
 
-def test_a_prompt_may_be_as_long_as_the_servers_context(start: Starts, drive: Drives) -> None:
-    engine = drive(start(context=4096))
+@pytest.mark.parametrize("contexts", [[4096], [8192, 4096]])
+def test_a_prompt_may_be_as_long_as_the_context_of_every_server(
+    start: Starts, drive: Drives, contexts: list[int]
+) -> None:
+    engine = drive(*(start(context=context) for context in contexts))
 
     with pytest.raises(PromptTooLong) as refused:
         engine.generate(replace(ASK, prompt=Prompt("Answer.", "word " * 5000)), deadline_s=10)

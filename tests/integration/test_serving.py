@@ -15,7 +15,7 @@ from worker.dispatch.runtime import Runtime
 from worker.dispatch.serve import Plan, Service
 from worker.errors import SetupError
 from worker.migrate import latest_revision
-from worker.settings import QUEUES
+from worker.queues import QUEUES
 
 
 @pytest.fixture

@@ -19,9 +19,10 @@ from sqlalchemy import select, text
 from schemas.ticket import IncomingTicket
 from tests.integration.conftest import empty
 from worker.database import Sessions, transaction
+from worker.queues import Queue
 from worker.tickets import store
 from worker.tickets.rows import Attempt, Reply, Ticket
-from worker.tickets.states import FINAL, MOVES, Outcome, Queue, State
+from worker.tickets.states import FINAL, MOVES, Outcome, State
 from worker.tickets.store import Claim, Result, RetryPolicy
 
 POLICY = RetryPolicy(max_repairs=1, max_attempts=3, max_crashes=3, base_s=1e-6, cap_s=1e-6)

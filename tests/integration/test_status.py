@@ -8,8 +8,8 @@ from sqlalchemy import text
 from typer.testing import Result
 
 from worker.database import Sessions, transaction
+from worker.queues import Queue
 from worker.tickets import store
-from worker.tickets.states import Queue
 
 Triage = Callable[..., Result]
 Receive = Callable[..., int]

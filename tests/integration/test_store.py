@@ -13,9 +13,10 @@ from sqlalchemy.orm import Session
 from schemas.ticket import IncomingTicket, not_a_message
 from tests.replies import GERMAN_SUBJECT
 from worker.database import Sessions, transaction
+from worker.queues import Queue
 from worker.tickets import store
 from worker.tickets.rows import Attempt, Delivery, Finding, Ticket
-from worker.tickets.states import MOVES, Outcome, Queue, State
+from worker.tickets.states import MOVES, Outcome, State
 from worker.tickets.store import Claim, Received, Result, RetryPolicy
 from worker.tickets.store.newer import has_newer_message
 

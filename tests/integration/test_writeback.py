@@ -26,10 +26,10 @@ from worker.helpdesk import HELPDESKS, Webhook
 from worker.helpdesk.outlets import Draft, Outlet, Remote, open_outlet
 from worker.helpdesk.twins import SETTINGS, TOKEN, TWINS, Twin, TwinTicket
 from worker.ops.metrics import GAUGES
+from worker.queues import Queue
 from worker.settings import HelpdeskApi
 from worker.tickets import store
 from worker.tickets.rows import Ticket
-from worker.tickets.states import Queue
 
 Runtimes = Callable[..., Runtime]
 

@@ -122,7 +122,9 @@ def test_a_model_that_cannot_be_read_is_refused(tmp_path: Path, model: str, said
         shape_of(model.replace("{tmp}", str(tmp_path)))
 
 
-@pytest.mark.parametrize("name", ["num_local_experts", "kv_lora_rank"])
+@pytest.mark.parametrize(
+    "name", ["num_local_experts", "num_experts", "n_routed_experts", "kv_lora_rank"]
+)
 def test_models_that_are_counted_otherwise_are_refused(tmp_path: Path, name: str) -> None:
     config = json.loads((REPOSITORY / "models/demo/config.json").read_text())
     (tmp_path / "config.json").write_text(json.dumps({**config, name: 8}))

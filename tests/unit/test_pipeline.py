@@ -8,7 +8,7 @@ from tests.replies import GERMAN_BODY, GERMAN_SUBJECT, written
 from tests.tekken import tekken_encoder
 from worker.engine.contract import Prompt
 from worker.engine.scripted import ScriptedEngine
-from worker.errors import DeadlineExceeded, PromptTooLong
+from worker.errors import DeadlineExceeded, PromptTooLong, RequestRefused
 from worker.triage import pipeline
 from worker.triage.confidence import Disposition
 from worker.triage.desk import Desk
@@ -92,7 +92,17 @@ def test_a_ticket_too_long_for_the_context_is_shortened_marked_and_goes_to_a_per
     assert triaged.reason is not None
     assert triaged.reason.startswith("shortened: ")
     assert [finding.check for finding in triaged.findings] == ["ticket_is_whole"]
-    assert not pipeline.is_repairable(triaged, desk)
+    assert not pipeline.is_repairable(triaged, dataclasses.replace(desk, prompt_version="triage-1"))
+
+
+def test_a_shortened_ticket_that_the_engine_refuses_goes_to_a_person(desk: Desk) -> None:
+    def refuse(_: Prompt) -> str:
+        raise RequestRefused("no such grammar")
+
+    triaged = triage(desk, ScriptedEngine(refuse), "Bitte helfen Sie! " * 20_000)
+
+    assert (triaged.disposition, triaged.reply) == (Disposition.HUMAN, None)
+    assert triaged.error == "RequestRefused"
 
 
 class TekkenEngine(ScriptedEngine):
@@ -138,6 +148,18 @@ def test_a_fault_of_an_earlier_answer_stands_in_the_prompt_after_the_ticket(desk
 
     assert "- no_placeholder: '[Name]'" in prompts[0].note
     assert "no_placeholder" not in prompts[0].ticket
+
+
+def test_a_fault_takes_one_short_line_of_the_prompt(desk: Desk) -> None:
+    """What it quotes is the model's writing, which may quote a hostile ticket."""
+    prompts = []
+    engine = ScriptedEngine(lambda prompt: prompts.append(prompt) or written())
+    production = dataclasses.replace(desk, prompt_version="triage-1")
+
+    pipeline.triage("", GERMAN_BODY, None, engine, production, faults=["a\n\n- b " + "x" * 1000])
+
+    [fault] = [line for line in prompts[0].note.splitlines() if line.startswith("- a")]
+    assert fault == "- " + ("a - b " + "x" * 1000)[:200]
 
 
 def test_a_number_that_only_the_named_fault_quotes_is_still_invented(desk: Desk) -> None:

@@ -167,6 +167,19 @@ def test_a_version_that_nobody_tried_is_a_warning() -> None:
     assert version.fix
 
 
+@pytest.mark.parametrize(("free_gb", "is_well"), [(23.0, True), (22.0, False)])
+def test_memory_that_others_have_taken_is_told(
+    monkeypatch: pytest.MonkeyPatch, free_gb: float, is_well: bool
+) -> None:
+    monkeypatch.setattr(preflight, "free_gb", lambda: free_gb)
+    profile = load_profile("nemo-awq-32k").model_copy(update={"memory_share": 0.9})
+
+    seen = preflight.free_memory(profile, replace(ADA, memory_gb=25.0))  # vLLM takes 22.5
+
+    assert (seen.fix is None) is is_well
+    assert seen.found == f"{free_gb} GB of the 22.5 GB that vLLM takes"
+
+
 def test_a_quantization_that_vllm_does_not_know_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     made_up = load_profile("nemo-awq-32k").model_copy(update={"quantization": "int1"})
 
@@ -182,6 +195,7 @@ def test_nemos_own_files_are_well(nemo: Path) -> None:
     [
         ({"rope_theta": 10_000.0}, "RoPE base"),
         ({"rope_theta": None, "rope_parameters": {"rope_theta": 10_000.0}}, "RoPE base"),
+        ({"rope_theta": None}, "RoPE base"),
         ({"max_position_embeddings": 8_192}, "context"),
         ({"sliding_window": 4_096}, "sliding window"),
         ({"quantization_config": {"quant_method": "gptq"}}, "weights"),

@@ -118,6 +118,14 @@ def test_calibrated_thresholds_keep_their_precision_on_tickets_they_have_not_see
         assert report[field]["expected_calibration_error"] < 0.05
 
 
+def test_thresholds_are_judged_on_the_tickets_that_did_not_make_them() -> None:
+    tickets = [judged(0.9, right=True)] * 41
+
+    _, report = calibrate(tickets, auto_precision=0.9, suggest_precision=0.7)
+
+    assert {one["tickets"] for one in report.values()} == {21}, "the first 20 made them"
+
+
 def test_thresholds_that_do_not_keep_what_was_wanted_are_named() -> None:
     bounds = {"auto": 0.98, "suggest": 0.5}
     category = {"auto": {"precision": 0.9}, "suggest": {"precision": 0.9}}

@@ -1,6 +1,5 @@
 """What people do to tickets: correct one, run dead ones again or discard them."""
 
-import getpass
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from sqlalchemy.orm import Session
 from schemas.correction import CorrectionRequest
 from schemas.mistakes import first_mistake
 from worker.cli import compose, desks, process
+from worker.cli.options import NOTHING_FOUND, AsJson, By, Reason
 from worker.cli.tables import plain_table
 from worker.database import opened, transaction
 from worker.dispatch.celery_app import make_app
@@ -24,18 +24,6 @@ from worker.errors import TriageError
 from worker.local import with_running_stack
 from worker.settings import load_settings
 from worker.tickets import read, store
-
-By = Annotated[
-    str,
-    typer.Option(
-        default_factory=getpass.getuser, help="Who you are, for the audit; else your login."
-    ),
-]
-Reason = Annotated[str | None, typer.Option("--reason", help="Why, for the audit.")]
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a line on stdout.")]
-
-NOTHING_FOUND = 3
-"""The exit code when there is nothing to do it to."""
 
 dead = typer.Typer(no_args_is_help=True)
 

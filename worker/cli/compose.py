@@ -28,7 +28,8 @@ from worker.engine.supervised import SupervisedEngine
 from worker.errors import Hopeless, SettingsError, SetupError
 from worker.helpdesk.outlets import Outlet, open_outlet
 from worker.local import with_running_stack
-from worker.settings import QUEUES, Settings, load_settings
+from worker.queues import QUEUES
+from worker.settings import Settings, load_settings
 from worker.tickets.store import RetryPolicy
 from worker.triage.desk import Desk
 from worker.triage.pipeline import warm_up

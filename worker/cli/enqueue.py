@@ -23,9 +23,9 @@ from worker.errors import TriageError, UnusableBody
 from worker.helpdesk import HELPDESKS, text
 from worker.helpdesk.exports import exported
 from worker.local import with_running_stack
+from worker.queues import Queue
 from worker.settings import load_settings
 from worker.tickets import store
-from worker.tickets.states import Queue
 
 BATCH = 200
 SOURCE = "import"

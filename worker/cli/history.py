@@ -17,9 +17,10 @@ from worker.cli.desks import SCRIPTED, read_taxonomy
 from worker.database import Sessions, opened, transaction
 from worker.engine.profiles import load_profile
 from worker.errors import TriageError
+from worker.queues import Queue
 from worker.settings import Settings
 from worker.tickets import read, store
-from worker.tickets.states import Outcome, Queue, State
+from worker.tickets.states import Outcome, State
 from worker.tickets.store import Past
 
 DAYS = 60

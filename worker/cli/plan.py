@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from worker.cli.by_hand import AsJson
+from worker.cli.options import AsJson
 from worker.cli.tables import plain_table
 from worker.engine.memory import ACTIVATIONS_GB, OVERHEAD_GB, Plan, Precision, precision_of
 from worker.engine.profiles import Profile, load_profile, profile_names

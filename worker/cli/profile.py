@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from worker.cli.by_hand import AsJson
+from worker.cli.options import AsJson
 from worker.cli.preflight import prompt
 from worker.cli.tables import plain_table
 from worker.engine.arguments import (

@@ -12,15 +12,15 @@ from rich.console import Console
 from schemas.ticket import IncomingTicket
 from worker import helpdesk, logs
 from worker.cli import compose, process
-from worker.cli.by_hand import AsJson
+from worker.cli.options import AsJson
 from worker.database import UNAVAILABLE, Sessions, opened, reason, transaction
 from worker.dispatch.publish import Publisher
 from worker.errors import OutletError, TriageError, UnusableBody
 from worker.helpdesk import HELPDESKS, Webhook, freescout, helpscout, threads
 from worker.local import with_running_stack
+from worker.queues import Queue
 from worker.settings import Settings, load_settings
 from worker.tickets import store
-from worker.tickets.states import Queue
 
 BATCH = 100
 UNITS = {"m": "minutes", "h": "hours", "d": "days"}

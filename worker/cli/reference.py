@@ -10,6 +10,7 @@ from typer import Context
 from typer.cli import get_docs_for_click
 from typer.main import get_command
 
+from schemas.generate import write_or_check
 from worker.settings import Settings
 
 DOCS = Path(__file__).parent.parent.parent / "docs"
@@ -42,21 +43,6 @@ def cli_page() -> str:
     )
 
 
-def main(arguments: list[str]) -> int:
-    """Write both pages, or with `--check` name those that are out of date; the exit code."""
-    stale = []
-    for name, text in {"settings.md": settings_page(), "cli.md": cli_page()}.items():
-        path = DOCS / name
-        if path.exists() and path.read_text(encoding="utf-8") == text:
-            continue
-        stale.append(name)
-        if "--check" not in arguments:
-            path.write_text(text, encoding="utf-8")
-    if stale and "--check" in arguments:
-        sys.stderr.write(f"out of date: {', '.join(stale)}; run `make docs`\n")
-        return 1
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    pages = {"settings.md": settings_page(), "cli.md": cli_page()}
+    sys.exit(write_or_check(DOCS, pages, sys.argv[1:]))

@@ -14,8 +14,8 @@ from schemas.mistakes import first_mistake
 from schemas.selection import Plan, Selection
 from schemas.taxonomy import load_taxonomy
 from worker.cli import compose, process
-from worker.cli.by_hand import NOTHING_FOUND, By
 from worker.cli.filters import with_filters
+from worker.cli.options import NOTHING_FOUND, By
 from worker.cli.progress import counting
 from worker.database import opened, transaction
 from worker.errors import TriageError

@@ -12,13 +12,13 @@ from sqlalchemy.orm import Session
 
 from schemas.selection import Plan, Selection
 from worker.cli import compose
-from worker.cli.by_hand import NOTHING_FOUND, AsJson
 from worker.cli.filters import with_filters
+from worker.cli.options import NOTHING_FOUND, AsJson
 from worker.cli.tables import plain_table
+from worker.queues import Queue
 from worker.replay import select
 from worker.tickets import read as tickets
 from worker.tickets import store
-from worker.tickets.states import Queue
 
 
 @with_filters

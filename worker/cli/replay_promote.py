@@ -8,7 +8,7 @@ from rich.console import Console
 
 from schemas.reply import FIELDS
 from worker.cli import compose
-from worker.cli.by_hand import NOTHING_FOUND, By
+from worker.cli.options import NOTHING_FOUND, By
 from worker.cli.replay import Note, ReplayId, existing
 from worker.cli.replay_results import TicketIds
 from worker.errors import TriageError

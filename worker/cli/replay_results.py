@@ -12,7 +12,7 @@ from rich.text import Text
 
 from schemas.reply import FIELDS, LABELS
 from worker.cli import compose, process
-from worker.cli.by_hand import NOTHING_FOUND, AsJson
+from worker.cli.options import NOTHING_FOUND, AsJson
 from worker.cli.replay import ReplayId, existing
 from worker.cli.tables import plain_table
 from worker.replay import compare as comparing

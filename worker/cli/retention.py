@@ -11,7 +11,7 @@ import typer
 from sqlalchemy import ColumnElement
 
 from worker.cli import compose
-from worker.cli.by_hand import NOTHING_FOUND, By, Reason
+from worker.cli.options import NOTHING_FOUND, By, Reason
 from worker.errors import TriageError
 from worker.tickets import store
 

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from worker.cli import compose
-from worker.cli.by_hand import AsJson
+from worker.cli.options import AsJson
 from worker.ops.status import status as status_of
 
 UNHEALTHY = 4

@@ -8,14 +8,13 @@ from rich.console import Console
 from rich.json import JSON
 
 from worker.cli import compose
+from worker.cli.options import AsJson
 from worker.cli.tables import ticket_table
 from worker.errors import TriageError
 from worker.tickets import read
 from worker.tickets.states import State
 
 app = typer.Typer(no_args_is_help=True)
-
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a line on stdout.")]
 
 
 @app.command()

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from worker import logs, metrics
 from worker.cli import compose, process
-from worker.cli.by_hand import AsJson
+from worker.cli.options import AsJson
 from worker.cli.services import StopOnEof
 from worker.cli.tables import plain_table
 from worker.database import opened

@@ -4,11 +4,10 @@ from celery import Celery
 from kombu import Queue as KombuQueue
 
 from worker.errors import SettingsError
-from worker.settings import QUEUES, Settings
+from worker.queues import QUEUES
+from worker.settings import Settings
 
 TASK = "triage.ticket"
-PATIENT_QUEUES = frozenset({"triage.bulk", "triage.replay"})
-"""These stand still while live tickets wait too long."""
 REDIS = ("redis", "rediss", "sentinel")
 
 

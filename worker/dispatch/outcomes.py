@@ -11,8 +11,9 @@ from worker import logs, metrics
 from worker.dispatch.runtime import Runtime
 from worker.engine.contract import Identity
 from worker.errors import DeskUnknown, EngineCrashed, PromptTooLong
+from worker.queues import Queue
 from worker.tickets import store
-from worker.tickets.states import Outcome, Queue, State
+from worker.tickets.states import Outcome, State
 from worker.tickets.store import Claim, Result
 from worker.triage.confidence import Disposition
 from worker.triage.pipeline import Triaged

@@ -14,7 +14,7 @@ from typing import Any
 from celery.concurrency.base import BasePool, apply_target
 
 from worker import logs
-from worker.settings import QUEUES
+from worker.queues import QUEUES
 
 log = logs.get(__name__)
 

@@ -15,7 +15,7 @@ from schemas.message import TicketMessage
 from worker import logs
 from worker.database import UNAVAILABLE, Sessions, reason, transaction
 from worker.dispatch.celery_app import TASK
-from worker.settings import QUEUES
+from worker.queues import QUEUES
 from worker.tickets import store
 
 log = logs.get(__name__)

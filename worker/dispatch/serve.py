@@ -22,11 +22,11 @@ from celery.worker import state as celery_state
 
 from worker import logs
 from worker.database import UNAVAILABLE, reason, transaction
-from worker.dispatch.celery_app import PATIENT_QUEUES
 from worker.dispatch.pool import LiveFirstPool
 from worker.dispatch.runtime import Runtime
 from worker.engine.supervised import SupervisedEngine
 from worker.processors import let_the_engine_go_first
+from worker.queues import PATIENT_QUEUES
 from worker.tickets import store
 
 log = logs.get(__name__)

@@ -20,9 +20,9 @@ from worker.dispatch.holding import LOOK_S
 from worker.dispatch.outcomes import Ending, crash, failure, move, record, release, repair
 from worker.dispatch.runtime import Runtime
 from worker.errors import EngineCrashed, EngineUnavailable, PromptTooLong, Retryable
-from worker.settings import QUEUES
+from worker.queues import QUEUES, Queue
 from worker.tickets import store
-from worker.tickets.states import Queue, State
+from worker.tickets.states import State
 from worker.tickets.store import Claim, Setting
 from worker.triage import pipeline
 from worker.triage.pipeline import Triaged

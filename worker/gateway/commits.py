@@ -15,8 +15,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from worker.database import UNAVAILABLE, Sessions, transaction
 from worker.dispatch.publish import Announcer, Publisher
+from worker.queues import Queue
 from worker.tickets import store
-from worker.tickets.states import Queue
 from worker.tickets.store import Arrival, Received
 
 BATCH = 64

@@ -8,9 +8,9 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from worker.errors import TriageError
+from worker.queues import Queue
 from worker.tickets import store
 from worker.tickets.rows import Rerun
-from worker.tickets.states import Queue
 from worker.tickets.store import Order
 
 ROUTES = (Queue.LONG, Queue.REPLAY)

@@ -38,13 +38,6 @@ class WritebackState(StrEnum):
     FAILED = "failed"
 
 
-class Queue(StrEnum):
-    LIVE = "triage.live"
-    BULK = "triage.bulk"
-    REPLAY = "triage.replay"
-    LONG = "triage.long"
-
-
 MOVES: dict[State, frozenset[State]] = {
     State.RECEIVED: frozenset({State.TRIAGING, State.IGNORED}),
     State.TRIAGING: frozenset({State.REPLIED, State.NEEDS_HUMAN, State.RECEIVED, State.IGNORED}),

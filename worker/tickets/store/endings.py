@@ -12,8 +12,9 @@ from sqlalchemy import ColumnElement, Update, bindparam, case, func, insert, lit
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.dml import ReturningUpdate
 
+from worker.queues import Queue
 from worker.tickets.rows import Attempt, Reply, Ticket, table_of
-from worker.tickets.states import Outcome, Queue, State
+from worker.tickets.states import Outcome, State
 from worker.tickets.store.attempts import Result, finish_attempt
 from worker.tickets.store.claims import Claim, Way
 from worker.tickets.store.writebacks import order_write_back

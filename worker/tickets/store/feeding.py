@@ -5,8 +5,9 @@ from collections.abc import Collection, Mapping, Sequence
 from sqlalchemy import ColumnElement, func, select, update
 from sqlalchemy.orm import Session
 
+from worker.queues import Queue
 from worker.tickets.rows import Rerun
-from worker.tickets.states import Queue, State
+from worker.tickets.states import State
 from worker.tickets.store.workers import Route
 
 OPEN = (State.RECEIVED, State.TRIAGING)

@@ -9,6 +9,7 @@ from sqlalchemy import bindparam, insert, select, update
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Session
 
+from worker.queues import Queue
 from worker.tickets.rows import (
     Attempt,
     Correction,
@@ -23,7 +24,6 @@ from worker.tickets.rows import (
     Writeback,
     table_of,
 )
-from worker.tickets.states import Queue
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,9 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
 from schemas.ticket import IncomingTicket
+from worker.queues import Queue
 from worker.tickets.rows import Refusal, Ticket
-from worker.tickets.states import Queue, State
+from worker.tickets.states import State
 from worker.tickets.store.newer import was_message
 
 

@@ -18,8 +18,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Session
 
+from worker.queues import Queue
 from worker.tickets.rows import Attempt, Replay, Rerun, Ticket, table_of
-from worker.tickets.states import Queue, State
+from worker.tickets.states import State
 from worker.tickets.store.among import among
 from worker.tickets.store.attempts import lose_attempts
 from worker.tickets.store.by_hand import act

@@ -8,8 +8,9 @@ from typing import Any
 from sqlalchemy import ColumnElement, case, exists, func, insert, or_, select, true, update
 from sqlalchemy.orm import Session
 
+from worker.queues import Queue
 from worker.tickets.rows import Attempt, DailyMix, Delivery, Reply, Rerun, Ticket
-from worker.tickets.states import ANSWERED, Queue, State
+from worker.tickets.states import ANSWERED, State
 from worker.tickets.store.among import among
 from worker.tickets.store.attempts import lose_attempts
 from worker.tickets.store.claims import Way

@@ -7,8 +7,8 @@ from sqlalchemy import ColumnElement, and_, delete, exists, false, func, or_, se
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
+from worker.queues import Queue
 from worker.tickets.rows import Worker
-from worker.tickets.states import Queue
 
 Route = tuple[Queue, str | None]
 """A queue, and the profile that its worker has to have; None for any."""
