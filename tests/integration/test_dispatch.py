@@ -460,6 +460,25 @@ def test_the_sweep_leaves_a_ticket_alone_that_the_gateway_is_about_to_announce(
     assert broker.sent == []
 
 
+def test_of_more_than_a_sweep_takes_the_oldest_go_first(
+    sessions: Sessions, receive: Receive
+) -> None:
+    newer, older = receive("1"), receive("2")
+    with transaction(sessions) as session:
+        for ticket_id, waits in ((newer, "1 hour"), (older, "2 hours")):
+            session.execute(
+                text("update tickets set not_before = now() - cast(:waits as interval)"
+                     " where id = :id"),
+                {"id": ticket_id, "waits": waits},
+            )  # fmt: skip
+
+        unannounced = store.unannounced(session, older_than_s=60, limit=1)
+        session.execute(text("update tickets set announced_at = not_before"))
+        lost = store.announced_long_ago(session, older_than_s=60, queues=[Queue.LIVE], limit=1)
+
+    assert unannounced == lost == [(older, Queue.LIVE)]
+
+
 def test_a_retry_is_announced_as_soon_as_it_is_due(
     sessions: Sessions,
     broker: Broker,

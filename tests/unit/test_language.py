@@ -124,6 +124,14 @@ def test_a_locale_decides_between_languages_that_are_equally_likely(
     assert {detector.detect(text, locale=code).code for code in ("fr", "en")} == {"fr", "en"}
 
 
+def test_short_text_is_in_one_of_the_desks_own_languages(detector: LanguageDetector) -> None:
+    text = "Facture 4711"
+
+    assert detector.detect(text).code == "fr"
+    assert detector.detect(text, among={"de", "en", "ja"}).code in {"de", "en"}
+    assert detector.detect(text, among={"ja"}).code == "fr", "a desk with none of the three"
+
+
 def test_a_german_ticket_with_an_english_quote_stays_german(detector: LanguageDetector) -> None:
     text = (
         "Seit gestern erscheint beim Anmelden die Meldung 'Your session has expired', und ich "
