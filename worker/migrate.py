@@ -5,19 +5,31 @@ from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
+from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import ProgrammingError
 
+from worker import logs
 from worker.database import Sessions, connect, transaction
+
+log = logs.get(__name__)
 
 SCRIPTS = Path(__file__).parent.parent / "migrations"
 MIGRATION_LOCK = 0x6D69_6772  # "migr": one migration at a time per database
 
 
 def upgrade(engine: Engine, revision: str = "head") -> None:
-    """Apply all migrations up to `revision`."""
-    _run(engine, lambda config: command.upgrade(config, revision))
+    """Apply all migrations up to `revision`; to a later version's schema none, it may stay."""
+
+    def apply(config: Config) -> None:
+        found = MigrationContext.configure(config.attributes["connection"]).get_current_revision()
+        if found is None or found in known_revisions():
+            command.upgrade(config, revision)
+        else:
+            log.warning("schema_of_a_later_version", revision=found)
+
+    _run(engine, apply)
 
 
 def upgrade_at(url: str) -> None:
@@ -55,8 +67,11 @@ def is_outdated(found: str | None) -> bool:
 
     A revision that this version does not know is a later version's, and those run under it, too.
     """
-    known = {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
-    return found is None or (found in known and found != latest_revision())
+    return found is None or (found in known_revisions() and found != latest_revision())
+
+
+def known_revisions() -> set[str]:
+    return {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
 
 
 def _config() -> Config:

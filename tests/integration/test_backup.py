@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine, make_url, text
 
 from tests.conftest import REPOSITORY
 from worker.database import Sessions, transaction
@@ -110,7 +110,20 @@ def test_what_was_backed_up_is_there_after_the_restore(
         assert session.execute(text("select count(*) from tickets")).scalar() == 1
 
 
-def test_a_password_is_in_no_command_line(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("s%3Acr%2F%20t%25", "s:cr/ t%"),
+        ("Kx/9z+b=", "Kx/9z+b="),
+        (r"a\tb\\c%zz", r"a\tb\\c%zz"),
+        ("h%C3%A9", "hé"),
+        ("", ""),
+    ],
+)
+def test_a_password_is_read_as_the_services_read_it_and_is_in_no_command_line(
+    tmp_path: Path, written: str, meant: str
+) -> None:
+    url = f"postgresql+psycopg://tri%40age:{written}@db:5432/triage"
     stub = tmp_path / "pg_dump"
     stub.write_text('#!/bin/sh\nprintf "%s|%s" "$*" "$PGPASSWORD" >&2\nexit 1\n')
     stub.chmod(0o755)
@@ -119,7 +132,7 @@ def test_a_password_is_in_no_command_line(tmp_path: Path) -> None:
         [REPOSITORY / "docker/backup.sh", tmp_path / "triage.dump"],
         env={
             "PATH": f"{tmp_path}:{os.environ['PATH']}",
-            "TRIAGE_DATABASE_URL": "postgresql+psycopg://tri%40age:s%3Acr%2F%20t%25@db:5432/triage",
+            "TRIAGE_DATABASE_URL": url,
         },
         capture_output=True,
         text=True,
@@ -127,5 +140,5 @@ def test_a_password_is_in_no_command_line(tmp_path: Path) -> None:
     )
 
     words, password = asked.stderr.split("|")
+    assert password == make_url(url).password == meant
     assert words.endswith(" postgresql://tri%40age@db:5432/triage")
-    assert password == "s:cr/ t%"

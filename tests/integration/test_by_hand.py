@@ -53,6 +53,56 @@ def dead(sessions: Sessions, runtime: MakeRuntime, receive: Receive) -> int:
     return ticket_id
 
 
+def test_a_dead_ticket_stays_one_though_its_lost_worker_reports_late(
+    sessions: Sessions, receive: Receive
+) -> None:
+    with transaction(sessions) as session:
+        claim = store.claim(session, receive(), worker="slow", lease_s=-1)
+        assert claim is not None
+    with transaction(sessions) as session:
+        store.free_expired(session, max_crashes=1)
+
+    for _ in range(2):  # the answer of the first commit was lost
+        with transaction(sessions) as session:
+            late = store.Result(Outcome.REPLIED, None, {"raw_output": "{}"})
+            assert store.record(session, claim, late) is None
+
+    assert rows(sessions, "select outcome, raw_output from attempts") == [("lost", "{}")]
+    assert rows(sessions, "select tickets from ops_dead_v1") == [(1,)]
+    with transaction(sessions) as session:
+        assert store.run_again(session, [claim.ticket_id], by="Ana", reason=None)
+
+
+def test_a_correction_that_waits_for_another_reply_corrects_that_one(
+    sessions: Sessions, replied: int
+) -> None:
+    with ThreadPoolExecutor(1) as threads:
+        with transaction(sessions) as session:
+            session.execute(
+                text(
+                    "with made as (insert into attempts (ticket_id, number, worker, outcome)"
+                    " select ticket_id, 2, worker, outcome from attempts returning id)"
+                    " insert into replies (ticket_id, attempt_id, category, type, priority,"
+                    " sentiment, entities, summary, reply, confidence, disposition)"
+                    " select ticket_id, made.id, 'sales', type, priority,"
+                    " sentiment, entities, summary, reply, confidence, disposition"
+                    " from replies, made"
+                )
+            )
+            session.execute(text("update tickets set reply_id = (select max(id) from replies)"))
+            corrected = threads.submit(correct, sessions, replied)
+            wait([corrected], timeout=0.5)
+        assert corrected.result(5)
+
+    [correction] = rows(sessions, "select model_value, reply_id from corrections")
+    assert correction == ("sales", 2)
+
+
+def correct(sessions: Sessions, ticket_id: int) -> bool:
+    with transaction(sessions) as session:
+        return store.correct(session, ticket_id, {"category": "returns"}, by="Ana", note=None)
+
+
 def ticket(sessions: Sessions, ticket_id: int) -> Ticket:
     with transaction(sessions) as session:
         return session.get_one(Ticket, ticket_id)

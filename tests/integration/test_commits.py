@@ -95,6 +95,19 @@ def test_the_same_delivery_at_the_same_time_is_one_ticket(
         assert session.scalars(select(Delivery.repeats)).one() == 19
 
 
+def test_messages_of_one_conversation_are_kept_as_they_came(
+    group: GroupCommit, sessions: Sessions
+) -> None:
+    """The one that is kept later is the newer one, where no helpdesk's clock says otherwise."""
+    messages = [arrival("1", delivery=f"message {number:02}") for number in range(12)]
+
+    kept = keep_all(group, *messages)
+
+    ids = [one.ticket_id for one in kept if isinstance(one, Received)]
+    assert len(ids) == len(messages)
+    assert ids == sorted(ids)
+
+
 def test_one_that_cannot_be_kept_fails_alone(
     group: GroupCommit, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,6 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import pytest
+from amqp.exceptions import MessageNacked
 from celery.exceptions import Reject
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
@@ -15,6 +16,7 @@ from tests.integration.conftest import Broker
 from tests.replies import GERMAN_BODY, written
 from tests.stack import wait_for
 from worker.database import Sessions, transaction
+from worker.dispatch import sweep as sweeping
 from worker.dispatch.publish import Publisher
 from worker.dispatch.runtime import Runtime
 from worker.dispatch.sweep import Sweep
@@ -472,11 +474,47 @@ def test_of_more_than_a_sweep_takes_the_oldest_go_first(
                 {"id": ticket_id, "waits": waits},
             )  # fmt: skip
 
-        unannounced = store.unannounced(session, older_than_s=60, limit=1)
+        unannounced = store.unannounced(session, Queue.LIVE, older_than_s=60, limit=1)
         session.execute(text("update tickets set announced_at = not_before"))
-        lost = store.announced_long_ago(session, older_than_s=60, queues=[Queue.LIVE], limit=1)
+        lost = store.announced_long_ago(session, Queue.LIVE, older_than_s=60, limit=1)
 
     assert unannounced == lost == [(older, Queue.LIVE)]
+
+
+def test_live_tickets_are_announced_before_bulk_work_that_waits_for_longer(
+    sessions: Sessions, publisher: Publisher, broker: Broker, receive: Receive,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(sweeping, "BATCH", 2)
+    bulk = [receive(f"bulk {number}") for number in range(4)]
+    with transaction(sessions) as session:
+        session.execute(text("update tickets set queue = 'triage.bulk',"
+                             " not_before = now() - interval '2 hours'"))  # fmt: skip
+    live = receive("live")
+    let_a_minute_pass(sessions)
+
+    sweep(sessions, publisher).once()
+
+    assert broker.sent == [(live, Queue.LIVE), *((one, Queue.BULK) for one in bulk[:2])]
+
+
+def test_a_queue_that_takes_no_more_keeps_no_other_waiting(
+    publisher: Publisher, broker: Broker, receive: Receive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send = publisher._send
+
+    def full(ticket_id: int, queue: str) -> None:
+        if queue == Queue.BULK:
+            raise MessageNacked("the queue is full")
+        send(ticket_id, queue)
+
+    monkeypatch.setattr(publisher, "_send", full)
+    first, second, live = receive("1"), receive("2"), receive("3")
+
+    sent = publisher.send([(first, Queue.BULK), (second, Queue.BULK), (live, Queue.LIVE)])
+
+    assert sent == [live]
+    assert not publisher.is_paused
 
 
 def test_a_retry_is_announced_as_soon_as_it_is_due(
@@ -528,7 +566,7 @@ def test_a_count_that_takes_too_long_keeps_no_sweep_from_its_work(
 
     ticket_id = receive()
     let_a_minute_pass(sessions)
-    monkeypatch.setattr(store, "count_days", too_long)
+    monkeypatch.setattr(store, "count_day", too_long)
 
     swept = sweep(sessions, publisher).once()
 

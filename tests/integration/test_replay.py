@@ -36,7 +36,7 @@ from worker.replay import feed
 from worker.replay.select import chosen
 from worker.tickets import read, store
 from worker.tickets.rows import Act, Attempt, Replay, Reply, Rerun, Ticket, Writeback
-from worker.tickets.states import Outcome, State
+from worker.tickets.states import Outcome, State, WritebackState
 from worker.tickets.store.among import among
 
 Receive = Callable[..., int]
@@ -223,6 +223,38 @@ def test_a_replay_writes_nothing_back_unless_it_is_promoted_with_write_back(
     assert "no source is written to" in str(nowhere.exception)
     assert without == []
     assert ordered(sessions) == [(replied, SECOND_REPLY)]
+
+
+def test_what_was_skipped_for_a_promoted_reply_goes_back_when_that_is_undone(
+    sessions: Sessions, triage: Triage, replied: int, working: Working
+) -> None:
+    with transaction(sessions) as session:
+        store.order_write_back(session, replied, 1)
+    with working():
+        triage("replay", "run", "--by", "Ana")
+    triage("replay", "promote", 1, "--all", "--by", "Ben")
+    with transaction(sessions) as session:
+        job = store.take_write_back(session, "generic", lease_s=60)
+        assert job is not None
+        assert not job.is_current
+        store.end_write_back(session, job, WritebackState.SKIPPED, reason=store.NOT_SHOWN)
+
+    triage("replay", "undo", 1, "--all", "--by", "Ben")
+
+    with transaction(sessions) as session:
+        again = store.take_write_back(session, "generic", lease_s=60)
+        assert again is not None
+        assert again.is_current
+
+
+def test_a_replay_of_a_million_may_take_its_time_to_be_cancelled(
+    sessions: Sessions, replied: int
+) -> None:
+    serve(sessions)
+    replay_id = begin(sessions)
+    with transaction(sessions) as session:
+        store.change_replay(session, replay_id, "cancelled", be=["running"])
+        assert session.execute(text("show statement_timeout")).scalar() == "0"
 
 
 def ordered(sessions: Sessions) -> list[tuple[int, str]]:

@@ -43,6 +43,7 @@ def test_a_worker_whose_leases_cannot_be_renewed_ends(
 
     assert celery_state.should_stop == 1
     assert service._run.draining.is_set()
+    assert service._run.giving_up.is_set(), "what it holds would be lost within a lease"
 
 
 @pytest.fixture

@@ -333,6 +333,46 @@ def test_a_renewed_lease_does_not_run_out(sessions: Sessions, receive: Receive) 
         assert store.free_expired(session, max_crashes=5) == []
 
 
+def test_a_row_that_somebody_has_locked_keeps_no_other_lease_from_being_renewed(
+    sessions: Sessions, receive: Receive
+) -> None:
+    locked, other = (take(sessions, receive(name), lease_s=-1) for name in ("1", "2"))
+
+    with transaction(sessions) as holding, transaction(sessions) as session:
+        holding.execute(
+            text("select from tickets where id = :id for update"), {"id": locked.ticket_id}
+        )
+        session.execute(text("set local lock_timeout = '1s'"))
+        store.extend(session, [locked, other], lease_s=60)
+        assert store.free_expired(session, max_crashes=5) == [], (
+            "one is renewed, one in other hands"
+        )
+
+    with transaction(sessions) as session:
+        assert store.free_expired(session, max_crashes=5) == [locked.ticket_id]
+
+
+def test_a_lease_is_as_long_as_it_is_said_though_its_transaction_has_waited(
+    sessions: Sessions, receive: Receive
+) -> None:
+    ticket_id = receive()
+    with transaction(sessions) as session:
+        session.execute(text("select pg_sleep(0.3)"))
+        claim = store.claim(session, ticket_id, worker="w1", lease_s=0.2)
+        assert claim is not None
+    assert is_held(sessions, claim)
+
+    with transaction(sessions) as session:
+        session.execute(text("select pg_sleep(0.3)"))
+        store.extend(session, [claim], lease_s=0.2)
+    assert is_held(sessions, claim)
+
+
+def is_held(sessions: Sessions, claim: Claim) -> bool:
+    with transaction(sessions) as session:
+        return store.free_expired(session, max_crashes=5) == []
+
+
 def test_a_worker_cannot_renew_a_lease_it_has_lost(sessions: Sessions, receive: Receive) -> None:
     claim = take(sessions, receive(), worker="quick", lease_s=-1)
 

@@ -128,6 +128,40 @@ def test_a_worker_that_dies_between_writing_and_noting_it_doubles_nothing(
     assert ledger(sessions) == [("done", 2, None)]
 
 
+def test_what_was_written_stays_done_though_a_person_used_it_before_that_was_noted(
+    sessions: Sessions, twin: Twin, way: Destination, replied: Replied
+) -> None:
+    ticket, _ = replied()
+    back = WriteBack(sessions, "zendesk", way)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(store, "end_write_back", died)
+        with pytest.raises(SystemExit):
+            back.once()
+    twin.agent_answers(ticket.id, "Wir haben es erstattet.")
+    with transaction(sessions) as session:
+        session.execute(text("update writebacks set not_before = now()"))
+
+    back.once()
+
+    assert ledger(sessions) == [("done", 2, None)]
+
+
+def test_nobody_is_answered_twice_in_public(
+    sessions: Sessions, twin: Twin, way: Destination, replied: Replied, runtime: Runtimes
+) -> None:
+    ticket, ticket_id = replied()
+    back = WriteBack(sessions, "zendesk", replace(way, public=True))
+    back.once()
+    with transaction(sessions) as session:  # as a promotion does
+        session.execute(text("update tickets set state = 'received', attempts = 1"))
+    triage_one(ticket_id, replace(runtime(), write_back=frozenset({"zendesk"})))
+
+    back.once()
+
+    assert [one.public for one in ticket.said if one.by == "agent"] == [True, False]
+    assert [state for state, _, _ in ledger(sessions)] == ["done", "done"]
+
+
 def test_an_erased_reply_is_not_written_back_and_a_try_under_way_notes_nothing(
     sessions: Sessions, twin: Twin, way: Destination, replied: Replied
 ) -> None:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
+from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.orm import Session
 
 from worker import database, logs
@@ -61,8 +62,13 @@ def require_schema(sessions: Sessions) -> None:
 def one_transaction() -> Iterator[Session]:
     """One transaction on the configured database, or on that of the stack that runs here."""
     url = with_running_stack(load_settings()).database_url
-    with opened(url, pool_size=1) as sessions, transaction(sessions) as session:
-        yield session
+    with opened(url, pool_size=1) as sessions:
+        try:
+            with transaction(sessions) as session:
+                yield session
+        except ProgrammingError:  # it may lack what was asked for
+            require_schema(sessions)
+            raise
 
 
 def make_publisher(settings: Settings, sessions: Sessions) -> Publisher:

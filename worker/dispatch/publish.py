@@ -44,7 +44,7 @@ class Publisher:
     def announce(self, tickets: Iterable[Announced]) -> int:
         """Announce tickets, given as (id, queue), whose rows are committed; how many were sent.
 
-        Stops at the first message that the broker does not take.
+        Stops where the broker is away; what a queue does not take is passed over.
         """
         began = time.monotonic()
         sent = self.send(tickets)
@@ -55,11 +55,18 @@ class Publisher:
     def send(self, tickets: Iterable[Announced]) -> list[int]:
         """The same without a note in the rows; the ids of those that were sent."""
         sent: list[int] = []
+        full: set[str] = set()
         if self.is_paused:
             return sent
         for ticket_id, queue in tickets:
+            if queue in full:
+                continue
             try:
                 self._send(ticket_id, queue)
+            except MessageNacked:  # other queues may have room
+                full.add(queue)
+                log.warning("queue_takes_no_more", queue=queue)
+                continue
             except BROKER_DOWN as error:
                 self._paused_until = time.monotonic() + PAUSE_S
                 log.warning("broker_unreachable", error=str(error), sent=len(sent))

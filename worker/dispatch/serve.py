@@ -138,6 +138,7 @@ class Service:
                     self._stop(exit_code=1)
             except Exception:  # without its leases being renewed a worker must not go on
                 log.exception("tending_failed")
+                self._run.giving_up.set()
                 self._stop(exit_code=1)
                 return
 

@@ -3,12 +3,14 @@
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from sqlalchemy.orm import Session
 
 from worker import logs
 from worker.database import UNAVAILABLE, Sessions, reason, transaction
 from worker.dispatch.publish import BROKER_DOWN, Publisher
+from worker.queues import QUEUES
 from worker.tickets import store
 
 log = logs.get(__name__)
@@ -25,7 +27,10 @@ UNSERVED_S = 900.0
 SELDOM_S = 60.0
 """So often is done what looks at many tickets, each in a transaction of its own: if it takes too
 long, what every sweep does is done all the same."""
+COUNT_S = 10.0
+"""So long, and the day that was begun, days are counted in one go."""
 BATCH = 1000
+"""Tickets of a queue that one sweep announces."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +96,13 @@ class Sweep:
             if time.monotonic() >= self._frees_from:
                 freed = store.free_expired(session, max_crashes=self._max_crashes)
             store.take_back_long(session, older_than_s=UNSERVED_S)
-            waiting = [
-                *store.unannounced(session, older_than_s=UNANNOUNCED_S, limit=BATCH),
-                *store.announced_long_ago(
-                    session, older_than_s=OVERDUE_S, queues=empty, limit=BATCH
-                ),
+            waiting = [  # of each queue some, the live ones first
+                one
+                for queue in QUEUES
+                for one in (
+                    *store.unannounced(session, queue, older_than_s=UNANNOUNCED_S, limit=BATCH),
+                    *(overdue(session, queue, older_than_s=OVERDUE_S) if queue in empty else ()),
+                )
             ]
         announced = self._publisher.announce(waiting)
         if freed or waiting:
@@ -106,16 +113,21 @@ class Sweep:
         """Of queues that have messages, but not one for each ticket."""
         depths = self._depths()
         with transaction(self._sessions) as session:
-            lost = store.announced_long_ago(
-                session, older_than_s=LOST_S, queues=short(session, depths), limit=BATCH
-            )
+            lost = [
+                one
+                for queue in sorted(short(session, depths), key=QUEUES.index)
+                for one in overdue(session, queue, older_than_s=LOST_S)
+            ]
         if lost:
             log.info("lost", waiting=len(lost), announced=self._publisher.announce(lost))
 
     def _count_days(self) -> None:
-        """For the views, the days that are over."""
-        with transaction(self._sessions) as session:
-            store.count_days(session)
+        """For the views, the days that are over: many, where they were not counted for long."""
+        enough = time.monotonic() + COUNT_S
+        while time.monotonic() < enough:
+            with transaction(self._sessions) as session:
+                if not store.count_day(session):
+                    return
 
     def _depths(self) -> dict[str, int]:
         try:
@@ -123,6 +135,9 @@ class Sweep:
         except BROKER_DOWN as error:
             log.warning("broker_unreachable", error=str(error))
             return {}
+
+
+overdue = partial(store.announced_long_ago, limit=BATCH)
 
 
 def short(session: Session, depths: Mapping[str, int]) -> set[str]:

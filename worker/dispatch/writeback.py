@@ -92,20 +92,16 @@ class WriteBack:
                 return
 
     def _write(self, job: Job) -> str:
-        if not job.is_current:
-            return self._end(
-                job, WritebackState.SKIPPED, reason="the ticket shows another reply now"
-            )
+        if not job.is_current and job.attempt == 1:
+            return self._end(job, WritebackState.SKIPPED, reason=store.NOT_SHOWN)
         draft = self._draft(job)
         remote = self._to.outlet.look(draft)
-        if draft.public and remote.ours:  # it was sent before; for the helpdesk that is an answer
+        why_not = reason_to_skip(job, remote, public=draft.public)
+        # An earlier try has written it: public, it is an answer for the helpdesk, too.
+        if remote.ours and (draft.public or why_not):
             return self._end(job, WritebackState.DONE, remote_id=remote.ours)
-        if was_answered(job, remote):
-            return self._end(job, WritebackState.SKIPPED, reason="a person has answered meanwhile")
-        if job.overtaken_by is not None and not draft.public:
-            return self._end(
-                job, WritebackState.SKIPPED, reason="a newer message's reply is there already"
-            )
+        if why_not:
+            return self._end(job, WritebackState.SKIPPED, reason=why_not)
         remote_id = self._to.outlet.write(draft, remote)
         return self._end(job, WritebackState.DONE, remote_id=remote_id)
 
@@ -117,7 +113,7 @@ class WriteBack:
             summary=job.summary,
             reply=job.reply,
             fields=self._to.fields,
-            public=self._to.public and job.disposition == Disposition.AUTO,
+            public=self._to.public and job.disposition == Disposition.AUTO and not job.was_sent,
             sent=[signed(reply, MARKER.format(id_)) for id_, reply in job.auto]
             if self._to.public
             else (),
@@ -137,6 +133,16 @@ class WriteBack:
                 session, job, reason=str(error), wait_s=wait_s, most_attempts=MOST_ATTEMPTS
             )
         return "failed" if job.attempt >= MOST_ATTEMPTS else "put off"
+
+
+def reason_to_skip(job: Job, remote: Remote, *, public: bool) -> str | None:
+    if not job.is_current:
+        return store.NOT_SHOWN
+    if was_answered(job, remote):
+        return "a person has answered meanwhile"
+    if job.overtaken_by is not None and not public:
+        return "a newer message's reply is there already"
+    return None
 
 
 def was_answered(job: Job, remote: Remote) -> bool:

@@ -32,6 +32,7 @@ from worker.engine.profiles import Profile
 from worker.engine.tokens import PromptEncoder
 from worker.engine.told import ToldBeside, ToldByVllm
 from worker.errors import (
+    AnswerLost,
     DeadlineExceeded,
     EngineCrashed,
     EngineUnavailable,
@@ -132,7 +133,7 @@ class VllmEngine:
         self, ids: list[int], request: Request, wanted: Wanted | None
     ) -> "RequestOutput":
         from vllm import SamplingParams, TokensPrompt  # noqa: PLC0415
-        from vllm.exceptions import VLLMClientError  # noqa: PLC0415
+        from vllm.exceptions import VLLMClientError, VLLMServerError  # noqa: PLC0415
         from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams  # noqa: PLC0415
         from vllm.v1.engine.exceptions import EngineDeadError  # noqa: PLC0415
 
@@ -159,6 +160,8 @@ class VllmEngine:
             if self._is_stopping:
                 raise EngineUnavailable("the engine was stopped") from error
             raise EngineCrashed("the engine died") from error
+        except VLLMServerError as error:
+            raise AnswerLost(f"the engine gave up on this answer: {error}") from error
         except (ValueError, VLLMClientError) as error:
             raise RequestRefused(f"the engine refused the request: {error}") from error
         return final

@@ -73,7 +73,7 @@ class GroupCommit:
                     self._arrived.notify()
 
     def _next(self) -> list[Waiting]:
-        """What waits, up to a batch; the same delivery or message twice is left for the next."""
+        """What waits, up to a batch; what shares `keys` with others is left for the next."""
         with self._arrived:
             while True:
                 batch: list[Waiting] = []
@@ -119,7 +119,10 @@ class GroupCommit:
 
 
 def keys(arrival: Arrival) -> set[tuple[str, ...]]:
-    return {arrival.delivery, arrival.content}
+    """What no two deliveries of one batch share: messages of a conversation are kept as they came,
+    the newer one later.
+    """
+    return {arrival.delivery, ("conversation", arrival.ticket.source, arrival.ticket.external_id)}
 
 
 def answer(batch: Sequence[Waiting], outcomes: Sequence[Received | Exception]) -> None:

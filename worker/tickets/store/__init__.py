@@ -68,7 +68,7 @@ from worker.tickets.store.settings import (
 from worker.tickets.store.sweeping import (
     announced_counts,
     announced_long_ago,
-    count_days,
+    count_day,
     free_expired,
     live_is_here,
     oldest_live_s,
@@ -85,6 +85,7 @@ from worker.tickets.store.workers import (
     worker_is_here,
 )
 from worker.tickets.store.writebacks import (
+    NOT_SHOWN,
     Job,
     end_write_back,
     order_write_back,
@@ -96,6 +97,7 @@ from worker.tickets.store.writebacks import (
 
 __all__ = [
     "IMPORT",
+    "NOT_SHOWN",
     "Arrival",
     "AsItWas",
     "Claim",
@@ -119,7 +121,7 @@ __all__ = [
     "claim",
     "claim_rerun",
     "correct",
-    "count_days",
+    "count_day",
     "crashed",
     "dead",
     "discard",

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import ColumnElement, bindparam, func, insert, select, update
+from sqlalchemy import ColumnElement, bindparam, exists, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from worker.tickets.rows import Attempt, Finding, Ticket, table_of
-from worker.tickets.states import Outcome
+from worker.tickets.states import Outcome, State
 from worker.tickets.store.claims import Claim
 
 ATTEMPTS = table_of(Attempt).c
@@ -41,7 +41,7 @@ def finish_attempt(session: Session, claim: Claim, result: Result, *, owned: boo
         CLOSE,
         {
             "this": claim.attempt_id,
-            "outcome": result.outcome if owned else Outcome.SUPERSEDED,
+            "outcome": result.outcome if owned else late(session, claim),
             "reason": result.reason,
             **written,
         },
@@ -55,6 +55,19 @@ def finish_attempt(session: Session, claim: Claim, result: Result, *, owned: boo
             ],
         )
     return is_closed is not None
+
+
+def late(session: Session, claim: Claim) -> Outcome:
+    """What an attempt is that reports after its claim was lost: of a ticket that was given up with
+    it, it stays the one that was lost.
+    """
+    way = claim.way
+    was_given_up = exists().where(
+        way.id == claim.way_id,
+        way.attempt_id == claim.attempt_id,
+        way.state == State.NEEDS_HUMAN,
+    )
+    return Outcome.LOST if session.scalar(select(was_given_up)) else Outcome.SUPERSEDED
 
 
 def lose_attempts(session: Session, which: ColumnElement[bool], *, reason: str) -> None:

@@ -23,14 +23,14 @@ def correct(
     The model's reply stays as it is, and a later attempt changes no correction.
     """
     found = session.execute(
-        select(Ticket.id, Reply)
-        .outerjoin(Reply, Reply.id == Ticket.reply_id)
+        select(Ticket.reply_id)
         .where(Ticket.id == ticket_id, Ticket.erased_at.is_(None))
-        .with_for_update(of=Ticket, key_share=True)
+        .with_for_update(key_share=True)
     ).one_or_none()
     if found is None:
         return False
-    reply = found.Reply
+    # Asked for once the ticket is locked: it may just have got another reply.
+    reply = session.get(Reply, found.reply_id) if found.reply_id else None
     session.execute(
         insert(Correction),
         [

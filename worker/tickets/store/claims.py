@@ -61,7 +61,7 @@ def taking(way: Way) -> ReturningUpdate[Any]:
         .values(
             state=State.TRIAGING,
             attempts=columns.attempts + 1,
-            claimed_until=func.now() + bindparam("lease", type_=Interval),
+            claimed_until=func.clock_timestamp() + bindparam("lease", type_=Interval),
             updated_at=func.now(),
         )
         .returning(*columns)
@@ -154,21 +154,26 @@ def faults_before(
 
 
 def extend(session: Session, claims: Sequence[Claim], *, lease_s: float) -> None:
-    """Keep what these claims are for, as far as they still hold."""
+    """Keep what these claims are for, as far as they still hold.
+
+    A row that somebody has locked is left for the next time: it must not keep the others waiting,
+    and `free` passes it over, too.
+    """
     held: dict[Way, list[Claim]] = defaultdict(list)
     for one in claims:
         held[one.way].append(one)
     for way, of_it in held.items():
-        session.execute(
-            update(way)
-            .where(
-                way.id.in_([one.way_id for one in of_it]),
-                way.state == State.TRIAGING,
-                way.claimed_by.in_({one.worker for one in of_it}),
-            )
-            .values(claimed_until=lease_end(lease_s))
+        theirs = unlocked(
+            way,
+            way.id.in_([one.way_id for one in of_it]),
+            way.state == State.TRIAGING,
+            way.claimed_by.in_({one.worker for one in of_it}),
         )
+        until = func.clock_timestamp() + timedelta(seconds=lease_s)  # it may have waited
+        session.execute(update(way).where(theirs).values(claimed_until=until))
 
 
-def lease_end(lease_s: float) -> ColumnElement[Any]:
-    return func.now() + timedelta(seconds=lease_s)
+def unlocked(way: Way, *which: ColumnElement[bool]) -> ColumnElement[bool]:
+    """Those of these rows that no other transaction changes just now."""
+    found = select(way.id).where(*which).with_for_update(skip_locked=True, key_share=True)
+    return way.id.in_(select(found.cte("unlocked").c.id))

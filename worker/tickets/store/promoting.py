@@ -27,7 +27,7 @@ from worker.tickets.states import ANSWERED
 from worker.tickets.store.among import among
 from worker.tickets.store.by_hand import act
 from worker.tickets.store.newer import has_newer_message
-from worker.tickets.store.writebacks import order_write_backs
+from worker.tickets.store.writebacks import order_those_not_shown, order_write_backs
 
 CORRECTED = "a person corrected it"
 NEWER_RESULT = "it has a newer result"
@@ -129,6 +129,7 @@ def undo_promotion(
         .where(Rerun.replay_id == replay_id, among(Rerun.ticket_id, free))
         .values(promoted_at=None, replaced=null())
     )
+    order_those_not_shown(session, free)
     return told(session, "replay undo", replay_id, seen, by=by, reason=reason)
 
 

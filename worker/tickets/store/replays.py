@@ -175,6 +175,7 @@ def change_replay(
     if found is None:
         return False
     if state == "cancelled":  # what is in work too: its worker has lost its claim
+        session.execute(text("set local statement_timeout = 0"))  # a million may take a minute
         cancelled = session.scalars(
             update(Rerun)
             .where(Rerun.replay_id == replay_id, Rerun.state.in_(OPEN))

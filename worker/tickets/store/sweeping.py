@@ -1,11 +1,22 @@
 """What the sweep does to forgotten rows: find what waits unannounced, free what nobody works on."""
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, case, exists, func, insert, or_, select, true, update
+from sqlalchemy import (
+    ColumnElement,
+    case,
+    exists,
+    func,
+    insert,
+    or_,
+    select,
+    true,
+    union_all,
+    update,
+)
 from sqlalchemy.orm import Session
 
 from worker.queues import Queue
@@ -13,7 +24,7 @@ from worker.tickets.rows import Attempt, DailyMix, Delivery, Reply, Rerun, Ticke
 from worker.tickets.states import ANSWERED, State
 from worker.tickets.store.among import among
 from worker.tickets.store.attempts import lose_attempts
-from worker.tickets.store.claims import Way
+from worker.tickets.store.claims import Way, unlocked
 from worker.tickets.store.endings import waiting_unless
 from worker.tickets.store.intake import IMPORT
 from worker.tickets.store.workers import served
@@ -31,42 +42,60 @@ def take_sweep_lock(session: Session, lock: int = SWEEP_LOCK) -> bool:
     return bool(session.execute(select(func.pg_try_advisory_xact_lock(lock))).scalar())
 
 
-def count_days(session: Session) -> None:
-    """Count the days that are over and were not counted yet, but for the last hour's latecomers.
+def count_day(session: Session) -> bool:
+    """Count the next day that is over and was not counted yet, but for the last hour's latecomers;
+    False if there is none.
 
-    A day with a ticket that is still open is not over, for a week. Nothing while another sweep
-    counts.
+    A day with a ticket that is still open is not over, for a week. Nothing is counted while another
+    sweep counts.
     """
     if not take_sweep_lock(session, COUNT_LOCK):
-        return
-    day = func.date_bin(A_DAY, Ticket.received_at, EPOCH_START)
-    counted = select(func.coalesce(func.max(DailyMix.day) + A_DAY, EPOCH_START))
+        return False
+    counted = select(func.coalesce(func.max(DailyMix.day) + A_DAY, EPOCH_START)).scalar_subquery()
+    first = select(func.min(Ticket.received_at)).where(
+        Ticket.state.in_(ANSWERED), Ticket.received_at >= counted
+    )
+    day = func.date_bin(A_DAY, first.scalar_subquery(), EPOCH_START)
+    # Found by their indexes, all of them: asked for the least, Postgres walks by `received_at`.
     still_open = (
-        select(func.coalesce(func.min(Ticket.received_at), func.now()))
-        .where(Ticket.state.in_([State.RECEIVED, State.TRIAGING]))
-        .scalar_subquery()
+        union_all(
+            *(
+                select(Ticket.received_at).where(Ticket.state == state)
+                for state in (State.RECEIVED, State.TRIAGING)
+            )
+        )
+        .cte("still_open")
+        .prefix_with("materialized", dialect="postgresql")
     )
+    oldest = select(func.coalesce(func.min(still_open.c.received_at), func.now()))
     latest = func.least(
-        func.now() - timedelta(hours=1), func.greatest(still_open, func.now() - 7 * A_DAY)
+        func.now() - timedelta(hours=1),
+        func.greatest(oldest.scalar_subquery(), func.now() - 7 * A_DAY),
     )
-    over = func.date_bin(A_DAY, latest, EPOCH_START)
     language, category = func.coalesce(Ticket.language, ""), func.coalesce(Reply.category, "")
     rows = (
         select(day, language, category, func.count())
         .outerjoin(Reply, Reply.id == Ticket.reply_id)
         .where(
             Ticket.state.in_(ANSWERED),
-            Ticket.received_at >= counted.scalar_subquery(),
-            Ticket.received_at < over,
+            Ticket.received_at >= day,
+            Ticket.received_at < day + A_DAY,
+            day + A_DAY <= latest,
         )
-        .group_by(day, language, category)
+        .group_by(language, category)
     )
     columns = ["day", "language", "category", "tickets"]
-    session.execute(insert(DailyMix).from_select(columns, rows))
+    counted_rows = session.execute(
+        insert(DailyMix).from_select(columns, rows).returning(DailyMix.day)
+    )
+    return bool(counted_rows.all())
 
 
-def unannounced(session: Session, *, older_than_s: float, limit: int) -> Sequence[tuple[int, str]]:
-    """Tickets that are due and that no message was sent for, as (id, queue), oldest first.
+def unannounced(
+    session: Session, queue: str, *, older_than_s: float, limit: int
+) -> Sequence[tuple[int, str]]:
+    """Tickets of a queue that are due and that no message was sent for, as (id, queue), oldest
+    first.
 
     A new ticket is given `older_than_s` seconds, in which the gateway announces it itself; one
     that was tried before is listed as soon as it is due.
@@ -75,6 +104,7 @@ def unannounced(session: Session, *, older_than_s: float, limit: int) -> Sequenc
         select(Ticket.id, Ticket.queue)
         .where(
             Ticket.state == State.RECEIVED,
+            Ticket.queue == queue,
             Ticket.announced_at.is_(None),
             Ticket.not_before <= func.now(),
             or_(
@@ -89,14 +119,14 @@ def unannounced(session: Session, *, older_than_s: float, limit: int) -> Sequenc
 
 
 def announced_long_ago(
-    session: Session, *, older_than_s: float, queues: Collection[str], limit: int
+    session: Session, queue: str, *, older_than_s: float, limit: int
 ) -> Sequence[tuple[int, str]]:
-    """Tickets of these queues that were announced and still wait, as (id, queue), oldest first."""
+    """Tickets of a queue that were announced and still wait, as (id, queue), oldest first."""
     rows = session.execute(
         select(Ticket.id, Ticket.queue)
         .where(
             Ticket.state == State.RECEIVED,
-            Ticket.queue.in_(queues),
+            Ticket.queue == queue,
             Ticket.announced_at <= func.now() - timedelta(seconds=older_than_s),
         )
         .order_by(Ticket.announced_at)
@@ -141,7 +171,10 @@ def free(
     *,
     max_crashes: int,
 ) -> Sequence[Any]:
-    """The same in one table; (ticket id, id of the attempt that was lost) of each."""
+    """The same in one table; (ticket id, id of the attempt that was lost) of each.
+
+    Where a renewal is being committed its row is locked: that worker lives.
+    """
     attempt_id = (
         select(Attempt.id)
         .where(Attempt.ticket_id == ticket_id, is_its_attempt, Attempt.number == way.attempts)
@@ -149,7 +182,7 @@ def free(
     )
     return session.execute(
         update(way)
-        .where(way.state == State.TRIAGING, way.claimed_until < func.now())
+        .where(unlocked(way, way.state == State.TRIAGING, way.claimed_until < func.now()))
         .values(
             state=waiting_unless(way.crashes + 1 >= max_crashes),
             crashes=way.crashes + 1,

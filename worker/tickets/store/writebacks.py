@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, case, func, literal, select, update
+from sqlalchemy import ColumnElement, case, exists, func, literal, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session, aliased
 
@@ -16,6 +16,7 @@ from worker.tickets.store.among import among
 from worker.tickets.store.newer import has_newer_message, is_newer, same_conversation
 
 ERASED = "erased"
+NOT_SHOWN = "the ticket shows another reply now"
 """Why what waited was skipped."""
 
 
@@ -26,7 +27,8 @@ class Job:
     `labels` hold what people corrected. `is_current` is False once the ticket shows another reply
     or its text was erased, `is_last` until the customer has written more. The message was
     `written_at`, by the helpdesk's clock, if that told; it `came_at`, by ours. `disposition` says
-    whether a person has to look at the reply. `auto` are the replies of the whole conversation
+    whether a person has to look at the reply, `was_sent` whether another that nobody had to look at
+    has answered this message. `auto` are the replies of the whole conversation
     that nobody had to look at, each with its id; `earlier` the labels of all its replies, by name
     and value, people's words for them too. `overtaken_by` are the labels of a newer message
     of the conversation whose reply is over there already.
@@ -45,6 +47,7 @@ class Job:
     written_at: datetime | None
     came_at: datetime
     disposition: str
+    was_sent: bool
     overtaken_by: Mapping[str, str] | None
     auto: Sequence[tuple[int, str]]
     earlier: Collection[tuple[str, str]]
@@ -87,6 +90,16 @@ def order(session: Session, reply_id: Any, *which: ColumnElement[bool]) -> None:
             where=Writeback.state == WritebackState.SKIPPED,
         )
     )  # fmt: skip
+
+
+def order_those_not_shown(session: Session, ticket_ids: Collection[int]) -> None:
+    """Have the replies that these tickets show again written back, as far as they were skipped
+    while the tickets showed others.
+    """
+    was_skipped = exists().where(
+        Writeback.reply_id == Ticket.reply_id, Writeback.reason == NOT_SHOWN
+    )
+    order(session, Ticket.reply_id, among(Ticket.id, ticket_ids), was_skipped)
 
 
 def take_write_back(session: Session, source: str, *, lease_s: float) -> Job | None:
@@ -135,9 +148,21 @@ def job_of(session: Session, row: Writeback) -> Job:
         written_at=ticket.source_updated_at,
         came_at=ticket.received_at,
         disposition=reply.disposition,
+        was_sent=bool(session.scalar(select(other_was_sent(row)))),
         overtaken_by=newer_labels(session, ticket),
         auto=auto_replies(session, ticket),
         earlier=earlier_labels(session, ticket),
+    )
+
+
+def other_was_sent(row: Writeback) -> ColumnElement[bool]:
+    """Whether another reply to the same message, which needed nobody, was written back before."""
+    return exists().where(
+        Writeback.ticket_id == row.ticket_id,
+        Writeback.id != row.id,
+        Writeback.state == WritebackState.DONE,
+        Reply.id == Writeback.reply_id,
+        Reply.disposition == "auto",
     )
 
 
