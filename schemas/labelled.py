@@ -1,8 +1,9 @@
 """A ticket with the labels a person gave it: what quality is measured on."""
 
+import re
 from typing import Any, Self
 
-from pydantic import AliasChoices, Field, ValidationInfo, model_validator
+from pydantic import AliasChoices, Field, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from schemas.reply import LABELS, label_values
@@ -21,6 +22,18 @@ class LabelledTicket(GenericTicket):
     type: str | None = None
     priority: str | None = None
     sentiment: str | None = None
+
+    @field_validator("language")
+    @classmethod
+    def _is_a_code(cls, language: str | None) -> str | None:
+        if language is None:
+            return None
+        code, *script = re.split("[-_]", language.strip(), maxsplit=1)
+        if not re.fullmatch("[A-Za-z]{2,3}", code):
+            raise PydanticCustomError(
+                "language", "'{given}' is no code such as de or zh-Hant", {"given": language}
+            )
+        return "-".join([code.lower(), *script])
 
     @property
     def labels(self) -> dict[str, str]:

@@ -98,6 +98,34 @@ def test_what_became_of_each_line_is_told_and_a_bad_one_stops_nothing(
     assert "none of the columns id, ID, Ticket ID" in told[1]["reason"]
 
 
+def test_a_line_that_is_no_json_stops_no_other(
+    sessions: Sessions, enqueue: Callable[..., Any], tmp_path: Path
+) -> None:
+    file = tmp_path / "EXPORT.JSONL"
+    one, two = ({"id": number, "description": f"Text {number}"} for number in (7, 8))
+    file.write_text(f"\ufeff{json.dumps(one)}\n\n{{no json\n{json.dumps(two)}\n", "utf-8")
+
+    done = enqueue(file, "--from", "zendesk", "--results", tmp_path / "results")
+
+    assert (done.exit_code, json.loads(done.stdout)["new"]) == (1, 2)
+    became = [json.loads(line) for line in (tmp_path / "results").read_text().splitlines()]
+    assert [(one["line"], one["status"]) for one in became] == [
+        (1, "new"), (3, "unusable"), (4, "new"),
+    ]  # fmt: skip
+    assert became[1]["reason"].startswith("not JSON: ")
+
+
+def test_a_dry_run_names_no_ticket_that_there_is_not(
+    enqueue: Callable[..., Any], tmp_path: Path
+) -> None:
+    file = zendesk_csv(tmp_path / "T.CSV", ("7", "S", "Hallo"))
+
+    enqueue(file, "--from", "zendesk", "--dry-run", "--results", tmp_path / "results")
+
+    told = json.loads((tmp_path / "results").read_text())
+    assert (told["status"], told["ticket_id"]) == ("new", None)
+
+
 def test_a_ticket_that_its_webhook_brought_is_known_whatever_its_message(
     sessions: Sessions, receive: Callable[..., int], enqueue: Callable[..., Any], tmp_path: Path
 ) -> None:

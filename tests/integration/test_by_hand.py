@@ -30,6 +30,7 @@ from worker.errors import DeadlineExceeded, EngineCrashed, RequestRefused, Triag
 from worker.gateway import corrections
 from worker.gateway.app import create_app
 from worker.gateway.webhooks import Intake
+from worker.migrate import latest_revision
 from worker.settings import load_settings
 from worker.tickets import read, store
 from worker.tickets.rows import Act, Attempt, Correction, Reply, Ticket
@@ -505,6 +506,39 @@ def test_a_person_is_erased_everywhere_counts_stay_and_there_is_a_receipt(
     [everything] = rows(sessions, EVERYWHERE)
     assert "kunigunde" not in everything[0].lower()
     assert acts(sessions)[-1][:2] == ("erase", "Ana")
+
+
+@pytest.mark.parametrize(
+    "words", [("--requester", " "), ("--ticket", "", "--source", "generic"),
+              ("--requester", "ana", "--source", "")]
+)  # fmt: skip
+def test_nobody_is_erased_by_an_empty_name(triage: Triage, words: tuple[str, ...]) -> None:
+    refused = triage("erase", *words, "--yes", "--by", "Ana")
+
+    assert "is empty" in str(refused.exception)
+
+
+def test_the_audit_names_somebody(triage: Triage) -> None:
+    refused = triage("purge", "--older-than", "90d", "--yes", "--by", " ")
+
+    assert refused.exit_code == 2
+    assert "say who you are" in refused.output
+
+
+def test_a_command_on_an_older_schema_says_what_to_do(triage: Triage, sessions: Sessions) -> None:
+    with transaction(sessions) as session:
+        session.execute(text("alter table audit rename to acts_of_old"))
+        session.execute(text("update alembic_version set version_num = '2026_11_24_replays'"))
+    try:
+        refused = triage("purge", "--older-than", "90d", "--yes", "--by", "Ana")
+    finally:
+        with transaction(sessions) as session:
+            session.execute(text("alter table acts_of_old rename to audit"))
+            session.execute(
+                text("update alembic_version set version_num = :now"), {"now": latest_revision()}
+            )
+
+    assert "run `triage migrate`" in str(refused.exception)
 
 
 def test_a_worker_that_finishes_an_erased_ticket_brings_no_text_back(

@@ -924,6 +924,7 @@ FILTERS = {
     "not corrected": (["--not-corrected", "--until", "2026-06-01"], []),
     "limit": (["--limit", "1"], ["french"]),
     "sample": (["--sample", "2", "--seed", "4"], None),
+    "sample of the newest": (["--sample", "9", "--limit", "1"], ["french"]),
     "all": ([], ["old", "unsure", "broken", "placeholder", "french"]),
 }  # fmt: skip
 
@@ -1003,6 +1004,7 @@ def test_a_filter_that_matches_nothing_says_so_and_exits_3(
         (["--with", "taxonomy=nowhere.toml"], "--with taxonomy: "),
         (["--as-it-was", "--with", "prompt=demo-1"], "exclude each other"),
         (["--plan", "nowhere.json"], "cannot read nowhere.json"),
+        (["--with", "taxonomy=my own.toml"], "my own.toml"),
     ],
 )  # fmt: skip
 def test_what_there_is_not_is_refused_naming_what_there_is(
@@ -1014,6 +1016,30 @@ def test_what_there_is_not_is_refused_naming_what_there_is(
 
     assert isinstance(refused.exception, TriageError)
     assert told in str(refused.exception)
+
+
+def test_a_field_alone_promotes_nothing(triage: Triage, replied: int, working: Working) -> None:
+    with working():
+        triage("replay", "run", "--by", "Ana")
+
+    refused = triage("replay", "promote", 1, "--all", "--field", "category", "--by", "Ben")
+    nothing = triage("replay", "promote", 1, "--ticket", 99, "--by", "Ben")
+
+    assert refused.exit_code == 2
+    assert nothing.exit_code == 3
+    assert "Ticket 99 has nothing of this replay" in nothing.output
+
+
+def test_a_comparison_is_a_page_and_json_at_once(
+    triage: Triage, replied: int, working: Working, tmp_path: Path
+) -> None:
+    with working():
+        triage("replay", "run", "--by", "Ana")
+
+    found = said(triage, "replay", "compare", 1, "--html", tmp_path / "page.html")
+
+    assert found[0]["tickets"] == 1
+    assert (tmp_path / "page.html").read_text().startswith("<!doctype html>")
 
 
 def test_without_a_worker_nothing_is_begun(

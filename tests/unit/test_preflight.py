@@ -25,7 +25,7 @@ from worker.cli.preflight import look_at_model
 from worker.engine import preflight
 from worker.engine.arguments import engine_arguments, serve_command
 from worker.engine.attention import TRITON, attention_backend
-from worker.engine.checkpoint import Checkpoint
+from worker.engine.checkpoint import Checkpoint, on_this_machine
 from worker.engine.machine import Machine, has_flashinfers_kernels, this_machine
 from worker.engine.preflight import Seen
 from worker.engine.profiles import Profile, load_profile
@@ -439,6 +439,41 @@ def test_a_tokenizer_that_is_not_tekken_is_told(nemo: Path, tmp_path: Path) -> N
 def test_a_missing_checkpoint_is_told_with_the_command_that_gets_it() -> None:
     with pytest.raises(SettingsError, match="hf download casperhansen/mistral-nemo"):
         Checkpoint.of(load_profile("nemo-awq-32k"))
+
+
+@pytest.mark.parametrize(
+    ("lacks", "is_whole"),
+    [
+        ("", True),
+        ("model-00002-of-00002.safetensors", False),
+        ("model.safetensors.index.json", False),
+        ("tokenizer.json", False),
+    ],
+)
+def test_the_hub_is_not_asked_for_a_model_that_was_downloaded_whole(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, lacks: str, is_whole: bool
+) -> None:
+    shards = [f"model-0000{number}-of-00002.safetensors" for number in (1, 2)]
+    index = {"weight_map": dict(zip("ab", shards, strict=True))}
+    files = dict.fromkeys([*shards, "tokenizer.json"], "")
+    files |= {"config.json": json.dumps(NEMO), "model.safetensors.index.json": json.dumps(index)}
+    for name, content in files.items():
+        if name != lacks:
+            (tmp_path / name).write_text(content)
+    monkeypatch.setattr("huggingface_hub.snapshot_download", lambda *_, **__: str(tmp_path))
+    profile = load_profile("nemo-awq-32k").model_copy(update={"revision": "v1"})
+
+    here = on_this_machine(profile)
+
+    assert (here.model_path, here.revision) == (
+        (str(tmp_path), None) if is_whole else (profile.model, "v1")
+    )
+
+
+def test_a_model_that_is_not_here_stays_the_hubs_to_give() -> None:
+    profile = load_profile("nemo-awq-32k")
+
+    assert on_this_machine(profile) == profile
 
 
 def test_a_model_of_which_only_the_config_was_fetched_is_not_here(

@@ -22,6 +22,7 @@ from worker.cli.main import app
 from worker.engine.scripted import ScriptedEngine
 from worker.errors import TriageError
 from worker.quality import metrics
+from worker.quality import run as running
 from worker.quality.calibrate import GAP, below, calibrate, fit, lowest_threshold
 from worker.quality.gate import Verdict, compare, score, verdict_of
 from worker.quality.page import page
@@ -265,6 +266,7 @@ def test_the_page_of_no_labels_at_all_is_a_page_too(desk: Desk) -> None:
             "priority: 'asap' is not one of low, medium",
         ),
         ({"id": "1"}, "body: Field required"),
+        ({"id": "1", "body": "x", "language": "English"}, "'English' is no code such as de"),
     ],
 )
 def test_a_label_that_there_is_not_is_refused_with_file_and_line(
@@ -337,6 +339,34 @@ def test_the_commands_measure_calibrate_and_gate(labelled: Path, tmp_path: Path)
     assert "[category]" in thresholds.read_text()
     assert gated.exit_code == 0
     assert json.loads(gated.stdout)["comparison"]["verdict"] == "passed"
+
+
+@pytest.mark.parametrize(("given", "read"), [("EN", "en"), ("zh_Hant", "zh-Hant"), ("ja", "ja")])
+def test_a_language_may_be_written_in_capitals(given: str, read: str) -> None:
+    assert LabelledTicket(id="1", body="x", language=given).language == read
+
+
+@pytest.mark.parametrize("words", [("measure", "--html"), ("calibrate", "--write")])
+def test_a_file_that_cannot_be_written_is_told_before_any_ticket_is_triaged(
+    labelled: Path, tmp_path: Path, words: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(running, "run", None)
+    command, option = words
+
+    refused = triage(command, "--tickets", labelled, "--profile", "scripted",
+                     option, tmp_path / "nowhere" / "page")  # fmt: skip
+
+    assert "cannot write" in str(refused.exception)
+
+
+def test_thresholds_that_nothing_passes_are_told(tmp_path: Path) -> None:
+    file = tmp_path / "unlabelled.jsonl"
+    file.write_text('{"id": "1", "body": "Wo ist mein Paket?"}\n' * 4)
+
+    fitted = triage("calibrate", "--tickets", file, "--profile", "scripted")
+
+    assert "category, auto: nothing passes" in fitted.stderr
+    assert "[category]" in fitted.stdout
 
 
 def test_the_gate_runs_over_questions_too(tmp_path: Path) -> None:

@@ -102,25 +102,35 @@ def read_rows(file: Path, source: str | None) -> Iterator[Row]:
         raise TriageError(f"there is no helpdesk {source}; there are {', '.join(HELPDESKS)}")
     for number, row in enumerate(export_rows(file), start=1):
         try:
-            yield Row(number, exported(source, row))
+            if not isinstance(row, bytes):
+                yield Row(number, exported(source, row))
+            elif row.strip():
+                yield Row(number, exported(source, orjson.loads(row)))
         except UnusableBody as error:
             yield Row(number, None, str(error))
+        except orjson.JSONDecodeError as error:
+            yield Row(number, None, f"not JSON: {error}")
 
 
 def export_rows(file: Path) -> Iterator[Any]:
-    if file.suffix == ".csv":
+    """Its tickets; of JSONL the lines, as bytes.
+
+    Raises:
+        TriageError: the file cannot be read as what its name says.
+    """
+    if file.suffix.lower() == ".csv":
         csv.field_size_limit(LONGEST_FIELD)
-        lines = (line.decode("utf-8-sig") for line in raw_lines(file))
+        lines = (line.decode("utf-8") for line in raw_lines(file))
         try:
             yield from csv.DictReader(lines)
         except (csv.Error, UnicodeDecodeError) as error:
             raise TriageError(f"{file}: no CSV in UTF-8: {error}") from error
         return
+    if file.suffix.lower() != ".json":
+        yield from raw_lines(file)
+        return
     try:
-        if file.suffix == ".json":
-            yield from listed(orjson.loads(b"".join(raw_lines(file))))
-        else:
-            yield from (orjson.loads(line) for line in raw_lines(file) if line.strip())
+        yield from listed(orjson.loads(b"".join(raw_lines(file))))
     except orjson.JSONDecodeError as error:
         raise TriageError(f"{file}: not JSON: {error}") from error
 
@@ -177,7 +187,8 @@ def keep(
             else:
                 received = store.receive(session, incoming(row.ticket, source), Queue.BULK)
                 status = "new" if received.is_new else "known"
-                outcomes.append((row, status, received.ticket_id))
+                keeps_it = publisher is not None or not received.is_new
+                outcomes.append((row, status, received.ticket_id if keeps_it else None))
         if publisher is None:
             session.rollback()
     if publisher:

@@ -85,8 +85,8 @@ def read_ids(path: Path) -> list[str]:
     """
     try:
         return (sys.stdin.read() if str(path) == "-" else path.read_text()).split()
-    except OSError as error:
-        raise TriageError(f"cannot read {path}: {error.strerror}") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise TriageError(f"cannot read {path}: {error}") from error
 
 
 def with_filters(command: Callable[..., None]) -> Callable[..., None]:

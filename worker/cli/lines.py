@@ -1,7 +1,8 @@
 """Reads JSONL: a ticket `{"id", "subject", "body", "locale"?}` (or another model) a line."""
 
 import sys
-from collections.abc import Iterator
+from codecs import BOM_UTF8
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
@@ -42,11 +43,21 @@ def read_lines(path: Path, model: type[Model], *, context: object = None) -> Ite
 
 
 def raw_lines(path: Path) -> Iterator[bytes]:
+    """The lines of a file, without the mark that Windows puts before the first.
+
+    Raises:
+        TriageError: it cannot be read.
+    """
     if str(path) == "-":
-        yield from sys.stdin.buffer
+        yield from without_mark(sys.stdin.buffer)
         return
     try:
         with path.open("rb") as file:
-            yield from file
+            yield from without_mark(file)
     except OSError as error:
         raise TriageError(f"cannot read {path}: {error.strerror}") from error
+
+
+def without_mark(lines: Iterable[bytes]) -> Iterator[bytes]:
+    for number, line in enumerate(lines):
+        yield line if number else line.removeprefix(BOM_UTF8)

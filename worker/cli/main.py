@@ -7,6 +7,7 @@ Exit codes: 0 done, 1 failed (one line on stderr says what to do), 2 wrong usage
 import sys
 
 import typer
+from sqlalchemy.exc import DataError
 
 from worker.cli import (
     by_hand,
@@ -79,6 +80,9 @@ def main() -> None:
         app()
     except TriageError as error:
         sys.stderr.write(f"triage: {error}\n")
+        sys.exit(1)
+    except DataError as error:
+        sys.stderr.write(f"triage: Postgres has no room for such a value: {reason(error)}\n")
         sys.exit(1)
     except UNAVAILABLE as error:
         sys.stderr.write(f"triage: Postgres is unavailable: {reason(error)}\n")

@@ -29,6 +29,19 @@ def output(path: Path) -> Iterator[IO[str]]:
         raise TriageError(f"cannot write {path}: {error.strerror}") from error
 
 
+def require_writable(path: Path | None) -> None:
+    """Before what goes to `path` is worked on for long.
+
+    Raises:
+        TriageError: it cannot be written.
+    """
+    if path and str(path) != "-":
+        try:
+            path.open("a").close()
+        except OSError as error:
+            raise TriageError(f"cannot write {path}: {error.strerror}") from error
+
+
 def stop_on_eof() -> None:
     """Stop this process, as by SIGTERM, when standard input ends: when its supervisor is gone."""
 

@@ -1,6 +1,5 @@
 """`triage profile`: which models run how."""
 
-import json
 from collections.abc import Iterator
 from typing import Annotated
 
@@ -31,11 +30,12 @@ def list_(as_json: AsJson = False) -> None:
     """List the profiles, with the least card for each."""
     profiles = [load_profile(name) for name in profile_names()]
     if as_json:
-        typer.echo(json.dumps([one.model_dump(mode="json") for one in profiles]))
+        for one in profiles:
+            typer.echo(one.model_dump_json())
         return
     table = plain_table("profile", "weights", "context", "at once", "card", "takes", "model")
     for column in table.columns[:-1]:
-        column.no_wrap = True
+        column.no_wrap, column.overflow = True, "ellipsis"
     for one in profiles:
         plan = one.plan
         table.add_row(
@@ -44,7 +44,7 @@ def list_(as_json: AsJson = False) -> None:
             f"{plan.card_gb:g} GB" if plan else "any", f"{plan.loaded_gb:.1f} GB" if plan else "–",
             Text(one.model, no_wrap=True, overflow="ellipsis"),  # `show` has it whole
         )  # fmt: skip
-    Console(soft_wrap=True).print(table)
+    Console().print(table)
 
 
 @app.command()

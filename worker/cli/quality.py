@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from schemas.labelled import LabelledTicket
 from schemas.thresholds import thresholds_text
@@ -62,12 +63,14 @@ def measure(
 ) -> None:
     """Triage labelled tickets and say how much of it is right."""
     settings = settings_of(profile)
+    process.require_writable(html)
     with the_engine(settings) as (engine, desk):
         measured = summary(triage_all(tickets, engine, desk, settings), engine.identity, desk)
     if html:
         from worker.quality.page import page  # noqa: PLC0415  # charts, which few commands draw
 
-        html.write_text(page(measured), encoding="utf-8")
+        with process.output(html) as file:
+            file.write(page(measured))
     if as_json:
         typer.echo(json.dumps(measured, ensure_ascii=False))
         return
@@ -78,7 +81,7 @@ def measure(
     console.print()
     console.print(coverage_table(measured))
     if html:
-        console.print(f"The page is {html}.", highlight=False)
+        console.print(Text(f"The page is {html}."))
 
 
 @app.command()
@@ -89,8 +92,11 @@ def calibrate(
     auto_precision: Precision = 0.98,
     suggest_precision: Precision = 0.90,
     write: Annotated[
-        Path | None, typer.Option(help="Write the thresholds here, for TRIAGE_THRESHOLDS.")
-    ] = None,
+        Path,
+        typer.Option(
+            help="Write the thresholds here, for TRIAGE_THRESHOLDS; - for standard output."
+        ),
+    ] = Path("-"),
     as_json: AsJson = False,
 ) -> None:
     """Fit the thresholds of each label field so that this share of what passes is right.
@@ -100,22 +106,23 @@ def calibrate(
     if suggest_precision > auto_precision:
         raise TriageError("--suggest-precision must not be above --auto-precision")
     settings = settings_of(profile)
+    process.require_writable(write)
     with the_engine(settings) as (engine, desk):
         judged = triage_all(tickets, engine, desk, settings).judged
     thresholds, report = fit_thresholds(
         judged, auto_precision=auto_precision, suggest_precision=suggest_precision
     )
-    if write:
-        write.write_text(thresholds_text(thresholds), encoding="utf-8")
-    if as_json:
-        typer.echo(json.dumps({"thresholds": thresholds.model_dump(), "judged": report}))
-        return
-    Console(stderr=write is None).print(thresholds_table(report))  # the file may be standard output
+    is_shown = str(write) == "-"
+    if not (is_shown and as_json):
+        with process.output(write) as file:
+            file.write(thresholds_text(thresholds))
     wanted = {"auto": auto_precision, "suggest": suggest_precision}
     for missed in below(report, wanted):
         Console(stderr=True).print(missed, style="yellow", highlight=False)
-    if not write:
-        typer.echo(thresholds_text(thresholds))
+    if as_json:
+        typer.echo(json.dumps({"thresholds": thresholds.model_dump(), "judged": report}))
+        return
+    Console(stderr=is_shown).print(thresholds_table(report))
 
 
 @app.command()

@@ -107,7 +107,7 @@ def changed_by(pairs: list[str]) -> dict[str, Any]:
         "taxonomy": taxonomy_content,
     }
     changes: dict[str, Any] = {}
-    for pair in " ".join(pairs).split():
+    for pair in pairs:
         field, equals, value = pair.partition("=")
         if not equals or field not in fields:
             raise TriageError(f"--with {pair}: must be FIELD=VALUE, FIELD of {', '.join(fields)}")

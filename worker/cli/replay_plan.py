@@ -11,7 +11,7 @@ from rich.text import Text
 from sqlalchemy.orm import Session
 
 from schemas.selection import Plan, Selection
-from worker.cli import compose
+from worker.cli import compose, process
 from worker.cli.filters import with_filters
 from worker.cli.options import NOTHING_FOUND, AsJson
 from worker.cli.tables import plain_table
@@ -44,7 +44,8 @@ def plan(
         }
         if output and found.count:
             ids = [row.ticket_id for row in session.execute(select.chosen(selection))]
-            output.write_text(Plan(selection=selection, ticket_ids=ids).model_dump_json())
+            with process.output(output) as file:
+                file.write(Plan(selection=selection, ticket_ids=ids).model_dump_json())
     if as_json:
         typer.echo(json.dumps(told, ensure_ascii=False))
     else:

@@ -46,6 +46,8 @@ def promote(
     Skipped, and named, are tickets that a person corrected, or that have a newer result or message.
     """
     refuse_unclear(all_, ticket, change or language)
+    if field and not (change or language):
+        raise typer.BadParameter("--field is what --change looks at: give that, too")
     refuse_corrected(change or [])
     to = compose.written_back(load_settings()) if write_back else frozenset()
     if write_back and not to:
@@ -58,7 +60,7 @@ def promote(
             pairs = comparing.pairs(session, replay_id)
             ids = [pair.ticket.id for pair in pairs if wanted(pair)]
         done = store.promote(session, replay_id, ids, by=by, reason=note, write_back=to)
-    tell(done, "promoted")
+    tell(done, "promoted", asked_for=ticket)
 
 
 def refuse_unclear(all_: bool, ticket: object, filters: object) -> None:
@@ -98,14 +100,16 @@ def undo(
     with compose.one_transaction() as session:
         existing(session, replay_id)
         done = store.undo_promotion(session, replay_id, ticket, by=by, reason=note)
-    tell(done, "as before")
+    tell(done, "as before", asked_for=ticket)
 
 
-def tell(done: Promoted, what: str) -> None:
+def tell(done: Promoted, what: str, *, asked_for: Sequence[int] | None) -> None:
     """Say how many it were, and which were left; exit code 3 if there were none."""
     console = Console(highlight=False)
     console.print(f"{len(done.ticket_ids):,} tickets {what}.")
     for ticket_id, why in done.skipped:
         console.print(f"Ticket {ticket_id} was left as it is: {why}.")
+    for ticket_id in sorted({*(asked_for or ())} - {*done.ticket_ids, *dict(done.skipped)}):
+        console.print(f"Ticket {ticket_id} has nothing of this replay that could be {what}.")
     if not done.ticket_ids:
         raise typer.Exit(NOTHING_FOUND)

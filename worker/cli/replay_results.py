@@ -92,8 +92,16 @@ def compare(
         replay = existing(session, replay_id)
         measured = comparing.summary(comparing.pairs(session, replay_id, ticket))
         if not measured["tickets"]:
-            Console(stderr=True).print("Nothing of it is done yet.")
+            Console(stderr=True).print(
+                "Nothing of these tickets is done in it."
+                if ticket
+                else "Nothing of it is done yet."
+            )
             raise typer.Exit(NOTHING_FOUND)
+        if html:
+            on_page = comparing.changed(session, replay_id, ticket, most=PAGE_EXAMPLES)
+            with process.output(html) as file:
+                file.write(page(replay, measured, on_page))
         if as_json:
             typer.echo(json.dumps({"replay": replay_id, **measured}, ensure_ascii=False))
             for pair in comparing.pairs(session, replay_id, ticket):
@@ -101,16 +109,12 @@ def compare(
             return
         most = len(ticket) if ticket else examples
         shown = comparing.changed(session, replay_id, ticket, most=most)
-        if html:
-            on_page = comparing.changed(session, replay_id, ticket, most=PAGE_EXAMPLES)
-            with process.output(html) as file:
-                file.write(page(replay, measured, on_page))
         console = Console(highlight=False)
         console.print(*summary_tables(replay, measured), sep="\n")
         for pair in shown:
             console.print(side_by_side(pair))
         if html:
-            console.print(f"\nThe page is {html}.")
+            console.print(Text(f"\nThe page is {html}."))
 
 
 PAGE_EXAMPLES = 100

@@ -58,6 +58,9 @@ def erase(
     The receipt and the audit name the person by a hash only. It says how many tickets name nobody:
     a person's may be among them.
     """
+    for name, given in {"requester": requester, "ticket": ticket, "source": source}.items():
+        if given is not None and not given.strip():
+            raise TriageError(f"--{name} is empty")
     if (requester is None) == (ticket is None):
         raise TriageError("give --requester, or --ticket with --source")
     if source is None and (ticket or (requester or "").isdecimal()):

@@ -98,7 +98,7 @@ def sweep(
     stop_on_eof: StopOnEof = False,
 ) -> None:
     """Nudge forgotten tickets, every TRIAGE_SWEEP_INTERVAL_S seconds."""
-    settings = load_settings()
+    settings = with_running_stack(load_settings())
     logs.configure(settings.log_level)
     if stop_on_eof:
         process.stop_on_eof()

@@ -17,14 +17,15 @@ NARROW = 100
 def ticket_table(reports: Sequence[dict[str, Any]], *, width: int) -> Table:
     """One line a ticket: what it is, how sure the engine is, how the reply begins.
 
-    `width` is the terminal's, in characters.
+    `id` is ours, by which commands name it, `ticket` the helpdesk's. `width` is the terminal's, in
+    characters.
     """
     table = Table(box=None, pad_edge=False, header_style="bold", expand=True)
-    headings = ["ticket", "lang", "category", "priority", "sentiment", "conf.", "disposition"]
+    headings = ["id", "ticket", "lang", "category", "priority", "sentiment", "conf.", "disposition"]
     if width < NARROW:
         headings.remove("sentiment")
     for heading in headings:
-        justify: JustifyMethod = "right" if heading == "conf." else "left"
+        justify: JustifyMethod = "right" if heading in {"id", "conf."} else "left"
         table.add_column(heading, justify=justify, no_wrap=True)
     table.add_column(REPLY, no_wrap=True, ratio=1, overflow="ellipsis")
     for one in reports:
@@ -46,6 +47,7 @@ def cells(one: dict[str, Any]) -> dict[str, Text]:
     sure = f"{min(one['confidence'].values()):.2f}" if one["confidence"] else "–"
     said = one["reply"] or (f"({one['reason']})" if one["reason"] else "(no reply)")
     return {
+        "id": Text(str(one["id"])),
         "ticket": Text(one["external_id"], overflow="ellipsis"),
         "lang": Text(one["language"] or "–"),
         "category": Text(one["category"] or "–"),

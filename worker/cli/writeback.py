@@ -63,7 +63,7 @@ def list_(
     table = plain_table("ticket", "source", "state", "tries", "since", "reason")
     for one in found:
         table.add_row(
-            str(one["ticket_id"]), f"{one['source']} {one['external_id']}", one["state"],
+            str(one["ticket_id"]), Text(f"{one['source']} {one['external_id']}"), one["state"],
             str(one["attempts"]), f"{one['created_at']:%Y-%m-%d %H:%M}", Text(one["reason"] or ""),
         )  # fmt: skip
     Console().print(table)

@@ -107,6 +107,33 @@ class Checkpoint:
             yield from sorted(self.folder.glob(pattern))
 
 
+def on_this_machine(profile: Profile) -> Profile:
+    """The profile with its model's folder for the hub's name, if the whole model was downloaded: a
+    start must not wait for a hub that is away.
+    """
+    try:
+        folder = Checkpoint.of(profile).folder
+    except NotDownloaded:
+        return profile
+    if not is_whole(folder):
+        return profile
+    return profile.model_copy(update={"model": str(folder), "revision": None})
+
+
+def is_whole(folder: Path) -> bool:
+    """Whether all weights are there, and the tokenizer, which is fetched before them."""
+    shards = {
+        name for index in folder.glob("*.index.json")
+        for name in read_config(index).get("weight_map", {}).values()
+    }  # fmt: skip
+    needs_index = any("-of-" in path.name for pattern in WEIGHTS for path in folder.glob(pattern))
+    return (
+        (folder / "tokenizer.json").is_file()
+        and all((folder / name).is_file() for name in shards)
+        and (bool(shards) or not needs_index)
+    )
+
+
 def downloaded(profile: Profile) -> Path:
     """
     Raises:

@@ -22,6 +22,7 @@ from worker import logs, processors
 from worker.engine.alternatives import ALTERNATIVES, MARK, NAME, Listener, Wanted, value_places
 from worker.engine.arguments import engine_arguments
 from worker.engine.attention import attention_backend
+from worker.engine.checkpoint import on_this_machine
 from worker.engine.contract import Generation, Request, Token
 from worker.engine.environment import environment
 from worker.engine.finished import generation, identity, refuse_unfinished
@@ -67,8 +68,9 @@ class VllmEngine:
         refuse_what_cannot_start(profile, machine)
         self.profile = profile
         self._is_stopping = False
+        here = on_this_machine(profile)
         self._encoder = PromptEncoder(
-            profile.model_path, revision=profile.revision, shape=profile.prompt_shape
+            here.model_path, revision=here.revision, shape=here.prompt_shape
         )
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(
@@ -78,7 +80,7 @@ class VllmEngine:
         self._listener = Listener() if told_beside(machine) else None
         others = set(multiprocessing.active_children())
         try:
-            self._llm: AsyncLLM = self._on_loop(load(profile, machine)).result()
+            self._llm: AsyncLLM = self._on_loop(load(here, machine)).result()
         except BaseException:
             self._end()
             raise

@@ -69,7 +69,12 @@ def below(report: Mapping[str, Any], wanted: Mapping[str, float]) -> Iterator[st
     for field, one in report.items():
         for bound, precision in wanted.items():
             right = one[bound]["precision"]
-            if right is not None and right < precision:
+            if right is None:
+                yield (
+                    f"{field}, {bound}: nothing passes: too few tickets are labelled, or too many "
+                    "labels are wrong however sure the model is"
+                )
+            elif right < precision:
                 yield (
                     f"{field}, {bound}: {right:.3f} of what passes is right, "
                     f"{precision:g} was wanted: label more tickets"

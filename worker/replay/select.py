@@ -89,11 +89,14 @@ def chosen(selection: Selection) -> Select[int, int | None]:
     query = select(Ticket.id.label("ticket_id"), Ticket.attempt_id.label("base_attempt_id")).where(
         *is_done(), *conditions(selection)
     )
-    if selection.sample:
-        mixed = func.hashint8extended(Ticket.id, selection.seed)
-        return query.order_by(mixed).limit(selection.sample)
     if selection.limit:
-        return query.order_by(Ticket.received_at.desc()).limit(selection.limit)
+        query = query.order_by(Ticket.received_at.desc()).limit(selection.limit)
+    if selection.limit and selection.sample:
+        newest = query.subquery()
+        query = select(newest.c.ticket_id, newest.c.base_attempt_id)
+    if selection.sample:
+        mixed = func.hashint8extended(query.selected_columns[0], selection.seed)
+        query = query.order_by(mixed).limit(selection.sample)
     return query
 
 
