@@ -28,6 +28,16 @@ POOL_TIMEOUT_S = 8
 """A webhook waits no longer for a connection; helpdesks give up after 10 seconds or so."""
 DEAD_PEER_MS = 10_000
 """Sent data that nobody has acknowledged for so long means that the network is cut."""
+OPTIONS = {
+    "timezone": "utc",
+    "statement_timeout": "30s",
+    "tcp_user_timeout": f"{DEAD_PEER_MS}ms",
+    "tcp_keepalives_idle": "5s",
+    "tcp_keepalives_interval": "2s",
+    "tcp_keepalives_count": "3",
+}
+"""The server's side: a machine that vanished in the middle of a transaction must not keep its
+tickets locked."""
 
 
 def connect(url: str, *, pool_size: int) -> Engine:
@@ -50,7 +60,7 @@ def connect(url: str, *, pool_size: int) -> Engine:
         pool_timeout=POOL_TIMEOUT_S,
         hide_parameters=True,  # they are customers' text; errors are logged
         connect_args={
-            "options": "-c timezone=utc -c statement_timeout=30s",
+            "options": " ".join(f"-c {name}={value}" for name, value in OPTIONS.items()),
             "connect_timeout": CONNECT_TIMEOUT_S,
             "tcp_user_timeout": DEAD_PEER_MS,
             "keepalives_idle": 5,

@@ -94,7 +94,13 @@ def worker(
 
 
 def sweep(
-    once: Annotated[bool, typer.Option(help="Sweep once, then exit.")] = False,
+    once: Annotated[
+        bool,
+        typer.Option(
+            help="Sweep once, then exit. It takes back at once what was not renewed, also where "
+            "Postgres was just away."
+        ),
+    ] = False,
     stop_on_eof: StopOnEof = False,
 ) -> None:
     """Nudge forgotten tickets, every TRIAGE_SWEEP_INTERVAL_S seconds."""
