@@ -33,7 +33,7 @@ class LabelledTicket(GenericTicket):
             raise PydanticCustomError(
                 "language", "'{given}' is no code such as de or zh-Hant", {"given": language}
             )
-        return "-".join([code.lower(), *script])
+        return "-".join([code.lower(), *(one.title() if len(one) == 4 else one for one in script)])
 
     @property
     def labels(self) -> dict[str, str]:

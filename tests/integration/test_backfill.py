@@ -118,12 +118,12 @@ def test_a_line_that_is_no_json_stops_no_other(
 def test_a_dry_run_names_no_ticket_that_there_is_not(
     enqueue: Callable[..., Any], tmp_path: Path
 ) -> None:
-    file = zendesk_csv(tmp_path / "T.CSV", ("7", "S", "Hallo"))
+    file = zendesk_csv(tmp_path / "T.CSV", ("7", "S", "Hallo"), ("7", "S", "Hallo"))
 
     enqueue(file, "--from", "zendesk", "--dry-run", "--results", tmp_path / "results")
 
-    told = json.loads((tmp_path / "results").read_text())
-    assert (told["status"], told["ticket_id"]) == ("new", None)
+    told = [json.loads(line) for line in (tmp_path / "results").read_text().splitlines()]
+    assert [(one["status"], one["ticket_id"]) for one in told] == [("new", None), ("known", None)]
 
 
 def test_a_ticket_that_its_webhook_brought_is_known_whatever_its_message(

@@ -68,7 +68,9 @@ def test_a_dead_ticket_stays_one_though_its_lost_worker_reports_late(
             late = store.Result(Outcome.REPLIED, None, {"raw_output": "{}"})
             assert store.record(session, claim, late) is None
 
-    assert rows(sessions, "select outcome, raw_output from attempts") == [("lost", "{}")]
+    assert rows(sessions, "select outcome, reason, raw_output from attempts") == [
+        ("lost", "the worker stopped answering", "{}")
+    ]
     assert rows(sessions, "select tickets from ops_dead_v1") == [(1,)]
     with transaction(sessions) as session:
         assert store.run_again(session, [claim.ticket_id], by="Ana", reason=None)

@@ -11,6 +11,7 @@ from amqp.exceptions import MessageNacked
 from celery.exceptions import Reject
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
+from structlog.testing import capture_logs
 
 from tests.integration.conftest import Broker
 from tests.replies import GERMAN_BODY, written
@@ -482,9 +483,10 @@ def test_of_more_than_a_sweep_takes_the_oldest_go_first(
 
 
 def test_live_tickets_are_announced_before_bulk_work_that_waits_for_longer(
-    sessions: Sessions, publisher: Publisher, broker: Broker, receive: Receive,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+    sessions: Sessions, publisher: Publisher, receive: Receive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[int] = []
+    monkeypatch.setattr(publisher, "_send", lambda ticket_id, _: sent.append(ticket_id))
     monkeypatch.setattr(sweeping, "BATCH", 2)
     bulk = [receive(f"bulk {number}") for number in range(4)]
     with transaction(sessions) as session:
@@ -495,7 +497,7 @@ def test_live_tickets_are_announced_before_bulk_work_that_waits_for_longer(
 
     sweep(sessions, publisher).once()
 
-    assert broker.sent == [(live, Queue.LIVE), *((one, Queue.BULK) for one in bulk[:2])]
+    assert sent == [live, *bulk[:2]]
 
 
 def test_a_queue_that_takes_no_more_keeps_no_other_waiting(
@@ -511,10 +513,13 @@ def test_a_queue_that_takes_no_more_keeps_no_other_waiting(
     monkeypatch.setattr(publisher, "_send", full)
     first, second, live = receive("1"), receive("2"), receive("3")
 
-    sent = publisher.send([(first, Queue.BULK), (second, Queue.BULK), (live, Queue.LIVE)])
+    with capture_logs() as logged:
+        sent = publisher.send([(first, Queue.BULK), (second, Queue.BULK), (live, Queue.LIVE)])
+        publisher.send([(first, Queue.BULK)])
 
     assert sent == [live]
     assert not publisher.is_paused
+    assert [one["event"] for one in logged] == ["queue_takes_no_more"], "it is left alone then"
 
 
 def test_a_retry_is_announced_as_soon_as_it_is_due(

@@ -3,6 +3,7 @@
 import json
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -146,12 +147,17 @@ def test_what_was_written_stays_done_though_a_person_used_it_before_that_was_not
     assert ledger(sessions) == [("done", 2, None)]
 
 
+@pytest.mark.parametrize("dies", [False, True])
 def test_nobody_is_answered_twice_in_public(
-    sessions: Sessions, twin: Twin, way: Destination, replied: Replied, runtime: Runtimes
-) -> None:
+    sessions: Sessions, twin: Twin, way: Destination, replied: Replied, runtime: Runtimes,
+    *, dies: bool,
+) -> None:  # fmt: skip
     ticket, ticket_id = replied()
     back = WriteBack(sessions, "zendesk", replace(way, public=True))
-    back.once()
+    with pytest.MonkeyPatch.context() as patch, suppress(SystemExit):
+        if dies:
+            patch.setattr(store, "end_write_back", died)
+        back.once()
     with transaction(sessions) as session:  # as a promotion does
         session.execute(text("update tickets set state = 'received', attempts = 1"))
     triage_one(ticket_id, replace(runtime(), write_back=frozenset({"zendesk"})))
@@ -159,7 +165,7 @@ def test_nobody_is_answered_twice_in_public(
     back.once()
 
     assert [one.public for one in ticket.said if one.by == "agent"] == [True, False]
-    assert [state for state, _, _ in ledger(sessions)] == ["done", "done"]
+    assert [state for state, _, _ in ledger(sessions)] == ["waiting" if dies else "done", "done"]
 
 
 def test_an_erased_reply_is_not_written_back_and_a_try_under_way_notes_nothing(

@@ -341,7 +341,9 @@ def test_the_commands_measure_calibrate_and_gate(labelled: Path, tmp_path: Path)
     assert json.loads(gated.stdout)["comparison"]["verdict"] == "passed"
 
 
-@pytest.mark.parametrize(("given", "read"), [("EN", "en"), ("zh_Hant", "zh-Hant"), ("ja", "ja")])
+@pytest.mark.parametrize(
+    ("given", "read"), [("EN", "en"), ("ZH_HANT", "zh-Hant"), ("zh-TW", "zh-TW"), ("ja", "ja")]
+)
 def test_a_language_may_be_written_in_capitals(given: str, read: str) -> None:
     assert LabelledTicket(id="1", body="x", language=given).language == read
 

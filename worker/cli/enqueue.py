@@ -176,6 +176,7 @@ def keep(
     Sorted, so that two imports of the same tickets wait for each other and never both ways.
     """
     outcomes: list[tuple[Row, str, int | None]] = []
+    not_kept: set[int] = set()
     with transaction(sessions) as session:
         ids = [row.ticket.id for row in batch if row.ticket]
         known = store.known(session, source, ids) if source != SOURCE else {}
@@ -187,8 +188,10 @@ def keep(
             else:
                 received = store.receive(session, incoming(row.ticket, source), Queue.BULK)
                 status = "new" if received.is_new else "known"
-                keeps_it = publisher is not None or not received.is_new
-                outcomes.append((row, status, received.ticket_id if keeps_it else None))
+                if received.is_new and publisher is None:
+                    not_kept.add(received.ticket_id)
+                told = None if received.ticket_id in not_kept else received.ticket_id
+                outcomes.append((row, status, told))
         if publisher is None:
             session.rollback()
     if publisher:

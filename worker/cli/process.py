@@ -36,10 +36,13 @@ def require_writable(path: Path | None) -> None:
         TriageError: it cannot be written.
     """
     if path and str(path) != "-":
+        is_new = not path.exists()
         try:
             path.open("a").close()
         except OSError as error:
             raise TriageError(f"cannot write {path}: {error.strerror}") from error
+        if is_new:
+            path.unlink()
 
 
 def stop_on_eof() -> None:

@@ -60,7 +60,7 @@ def promote(
             pairs = comparing.pairs(session, replay_id)
             ids = [pair.ticket.id for pair in pairs if wanted(pair)]
         done = store.promote(session, replay_id, ids, by=by, reason=note, write_back=to)
-    tell(done, "promoted", asked_for=ticket)
+    tell(done, "promoted", asked_for=ticket, lacks="nothing of this replay to promote")
 
 
 def refuse_unclear(all_: bool, ticket: object, filters: object) -> None:
@@ -100,16 +100,16 @@ def undo(
     with compose.one_transaction() as session:
         existing(session, replay_id)
         done = store.undo_promotion(session, replay_id, ticket, by=by, reason=note)
-    tell(done, "as before", asked_for=ticket)
+    tell(done, "as before", asked_for=ticket, lacks="nothing of this replay to undo")
 
 
-def tell(done: Promoted, what: str, *, asked_for: Sequence[int] | None) -> None:
+def tell(done: Promoted, what: str, *, asked_for: Sequence[int] | None, lacks: str) -> None:
     """Say how many it were, and which were left; exit code 3 if there were none."""
     console = Console(highlight=False)
     console.print(f"{len(done.ticket_ids):,} tickets {what}.")
     for ticket_id, why in done.skipped:
         console.print(f"Ticket {ticket_id} was left as it is: {why}.")
     for ticket_id in sorted({*(asked_for or ())} - {*done.ticket_ids, *dict(done.skipped)}):
-        console.print(f"Ticket {ticket_id} has nothing of this replay that could be {what}.")
+        console.print(f"Ticket {ticket_id} has {lacks}.")
     if not done.ticket_ids:
         raise typer.Exit(NOTHING_FOUND)

@@ -31,7 +31,8 @@ BROKER_DOWN = (OperationalError, OSError, AMQPError, MessageNacked, RedisError)
 SEND_TIMEOUT_S = 3.0
 """For the broker to take a message and to confirm that it has it."""
 PAUSE_S = 5.0
-"""After a failure nothing is sent for so long: a webhook must not wait for a dead broker."""
+"""After a failure nothing is sent for so long: a webhook must not wait for a dead broker. To a
+queue that takes no more, either."""
 
 
 class Publisher:
@@ -40,6 +41,7 @@ class Publisher:
     def __init__(self, app: Celery, sessions: Sessions) -> None:
         self._app, self._sessions = app, sessions
         self._paused_until = 0.0
+        self._full_until: dict[str, float] = {}
 
     def announce(self, tickets: Iterable[Announced]) -> int:
         """Announce tickets, given as (id, queue), whose rows are committed; how many were sent.
@@ -55,16 +57,15 @@ class Publisher:
     def send(self, tickets: Iterable[Announced]) -> list[int]:
         """The same without a note in the rows; the ids of those that were sent."""
         sent: list[int] = []
-        full: set[str] = set()
         if self.is_paused:
             return sent
         for ticket_id, queue in tickets:
-            if queue in full:
+            if time.monotonic() < self._full_until.get(queue, 0.0):
                 continue
             try:
                 self._send(ticket_id, queue)
             except MessageNacked:  # other queues may have room
-                full.add(queue)
+                self._full_until[queue] = time.monotonic() + PAUSE_S
                 log.warning("queue_takes_no_more", queue=queue)
                 continue
             except BROKER_DOWN as error:

@@ -67,7 +67,11 @@ class WriteBack:
             wait_s = error.wait_s
             outcome = self._put_off(job, error, wait_s=wait_s)
         except (OutletGone, OutletRefused) as error:
-            outcome = self._end(job, WritebackState.FAILED, reason=str(error))
+            outcome = (
+                self._end(job, WritebackState.FAILED, reason=str(error))
+                if job.is_current
+                else self._end(job, WritebackState.SKIPPED, reason=store.NOT_SHOWN)
+            )
         except OutletError as error:
             outcome = self._put_off(job, error, wait_s=pause_s(job, error))
         except UNAVAILABLE:

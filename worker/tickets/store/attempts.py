@@ -37,15 +37,11 @@ class Result:
 def finish_attempt(session: Session, claim: Claim, result: Result, *, owned: bool) -> bool:
     """Close the attempt's row; False if an earlier try has closed it already."""
     written = result.attempt if owned else without_erased(session, claim, result.attempt)
-    is_closed = session.execute(
-        CLOSE,
-        {
-            "this": claim.attempt_id,
-            "outcome": result.outcome if owned else late(session, claim),
-            "reason": result.reason,
-            **written,
-        },
-    ).scalar()
+    if owned:
+        written = {**written, "outcome": result.outcome, "reason": result.reason}
+    elif not was_given_up(session, claim):
+        written = {**written, "outcome": Outcome.SUPERSEDED, "reason": result.reason}
+    is_closed = session.execute(CLOSE, {"this": claim.attempt_id, **written}).scalar()
     if is_closed and owned and result.findings:
         session.execute(
             insert(Finding),
@@ -57,17 +53,17 @@ def finish_attempt(session: Session, claim: Claim, result: Result, *, owned: boo
     return is_closed is not None
 
 
-def late(session: Session, claim: Claim) -> Outcome:
-    """What an attempt is that reports after its claim was lost: of a ticket that was given up with
-    it, it stays the one that was lost.
+def was_given_up(session: Session, claim: Claim) -> bool:
+    """Whether the ticket went to a person with this attempt as the last one, which was lost: it
+    stays so, though it reports late.
     """
     way = claim.way
-    was_given_up = exists().where(
+    is_its_last = exists().where(
         way.id == claim.way_id,
         way.attempt_id == claim.attempt_id,
         way.state == State.NEEDS_HUMAN,
     )
-    return Outcome.LOST if session.scalar(select(was_given_up)) else Outcome.SUPERSEDED
+    return bool(session.scalar(select(is_its_last)))
 
 
 def lose_attempts(session: Session, which: ColumnElement[bool], *, reason: str) -> None:

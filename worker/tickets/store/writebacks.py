@@ -156,11 +156,14 @@ def job_of(session: Session, row: Writeback) -> Job:
 
 
 def other_was_sent(row: Writeback) -> ColumnElement[bool]:
-    """Whether another reply to the same message, which needed nobody, was written back before."""
+    """Whether another reply to the same message, which needed nobody, was written back before, or
+    may have been: a try that began may have come to its end over there.
+    """
     return exists().where(
         Writeback.ticket_id == row.ticket_id,
         Writeback.id != row.id,
-        Writeback.state == WritebackState.DONE,
+        (Writeback.state == WritebackState.DONE)
+        | ((Writeback.state != WritebackState.SKIPPED) & (Writeback.attempts > 0)),
         Reply.id == Writeback.reply_id,
         Reply.disposition == "auto",
     )
