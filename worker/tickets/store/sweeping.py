@@ -6,7 +6,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import (
+    CTE,
     ColumnElement,
+    CompoundSelect,
+    Select,
     case,
     exists,
     func,
@@ -55,17 +58,17 @@ def count_day(session: Session) -> bool:
     first = select(func.min(Ticket.received_at)).where(
         Ticket.state.in_(ANSWERED), Ticket.received_at >= counted
     )
-    day = func.date_bin(A_DAY, first.scalar_subquery(), EPOCH_START)
+    found = select(func.date_bin(A_DAY, first.scalar_subquery(), EPOCH_START).label("day"))
+    day = select(materialized(found, "next_day").c.day).scalar_subquery()
     # Found by their indexes, all of them: asked for the least, Postgres walks by `received_at`.
-    still_open = (
+    still_open = materialized(
         union_all(
             *(
                 select(Ticket.received_at).where(Ticket.state == state)
                 for state in (State.RECEIVED, State.TRIAGING)
             )
-        )
-        .cte("still_open")
-        .prefix_with("materialized", dialect="postgresql")
+        ),
+        "still_open",
     )
     oldest = select(func.coalesce(func.min(still_open.c.received_at), func.now()))
     latest = func.least(
@@ -89,6 +92,11 @@ def count_day(session: Session) -> bool:
         insert(DailyMix).from_select(columns, rows).returning(DailyMix.day)
     )
     return bool(counted_rows.all())
+
+
+def materialized(found: Select[Any] | CompoundSelect[Any], name: str) -> CTE:
+    """What is found once, before anything is asked of it."""
+    return found.cte(name).prefix_with("materialized", dialect="postgresql")
 
 
 def unannounced(

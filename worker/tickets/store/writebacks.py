@@ -162,8 +162,8 @@ def other_was_sent(row: Writeback) -> ColumnElement[bool]:
     return exists().where(
         Writeback.ticket_id == row.ticket_id,
         Writeback.id != row.id,
-        (Writeback.state == WritebackState.DONE)
-        | ((Writeback.state != WritebackState.SKIPPED) & (Writeback.attempts > 0)),
+        Writeback.state != WritebackState.SKIPPED,
+        Writeback.attempts > 0,
         Reply.id == Writeback.reply_id,
         Reply.disposition == "auto",
     )
